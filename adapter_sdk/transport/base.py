@@ -1,0 +1,155 @@
+"""What every transport does, in the terms of AMQP 0-9-1, and nothing about any one of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as AMQP 0-9-1 carries it. Published messages are always persistent.
+
+    `timestamp` is in seconds since the epoch; `expiration` is in milliseconds, as a string, as the protocol has it.
+    Text that a producer sent as invalid UTF-8 arrives decoded with U+FFFD in place of each bad byte.
+    """
+
+    body: bytes
+    routing_key: str = ""
+    exchange: str = ""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str | None = None
+    content_encoding: str | None = None
+    message_id: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    type: str | None = None
+    app_id: str | None = None
+    user_id: str | None = None
+    timestamp: int | None = None
+    expiration: str | None = None
+    priority: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message in our hands, unsettled. `receipt` is the transport's own and opaque to everyone else.
+
+    `delivery_count` is how often the broker says it was given out before, or None where the broker does not count.
+    """
+
+    message: Message
+    receipt: object
+    redelivered: bool = False
+    delivery_count: int | None = None
+
+
+class Confirm(Enum):
+    """What became of a published message. Only `CONFIRMED` means that the broker holds it."""
+
+    CONFIRMED = "confirmed"
+    RETURNED = "returned"
+    """No queue is bound for it: the broker gave it back (`mandatory`)."""
+    NACKED = "nacked"
+    """The broker refused it, as a full queue does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange to declare; durable always. `kind` is "topic", "direct" or "fanout"."""
+
+    name: str
+    kind: str = "topic"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue to declare; durable always. `arguments` are AMQP arguments such as `x-queue-type`."""
+
+    name: str
+    arguments: Mapping[str, str | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Messages of `exchange` whose routing key matches `routing_key` go to `queue`."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What must exist on the broker before an adaptor consumes. The default exchange is the name ""."""
+
+    exchanges: Sequence[Exchange] = ()
+    queues: Sequence[Queue] = ()
+    bindings: Sequence[Binding] = ()
+
+
+OnDeliveries = Callable[[list[Delivery]], None]
+"""Called on the transport's own thread with all that one read brought; must return at once."""
+
+OnLost = Callable[[Exception], None]
+"""Called once, on the transport's own thread, when consuming has ended without being asked to."""
+
+
+class Transport(Protocol):
+    """One connection of one adaptor to a broker: consume, settle, publish.
+
+    Every method may be called from any thread. A delivery is settled once, by `ack` or `release`; settling one that
+    belongs to a connection that is gone does nothing, because the broker gives it out again. Errors are `BrokerError`
+    (try again after `open`) or `ConfigError` (trying again cannot help: wrong password, wrong queue arguments).
+    """
+
+    @property
+    def name(self) -> str:
+        """Where this transport is connected to, fit for a log line: never a password."""
+        ...
+
+    def open(self) -> None:
+        """Connect. Calling it when connected does nothing; after a loss it connects anew."""
+        ...
+
+    def declare(self, topology: Topology) -> None:
+        """Create what is missing. Raises ConfigError, naming queue and argument, if something exists otherwise."""
+        ...
+
+    def missing(self, topology: Topology) -> list[str]:
+        """Names of the exchanges and queues of `topology` that the broker does not have; changes nothing."""
+        ...
+
+    def depth(self, queue: str) -> int:
+        """Messages ready in `queue`. Raises ConfigError if there is no such queue."""
+        ...
+
+    def consume(
+        self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
+    ) -> None:
+        """Start to consume. At most `prefetch` deliveries are unsettled at a time; `exclusive` bars other consumers."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop consuming, keep what was delivered. Nothing is delivered after it returns; `on_lost` is not called."""
+        ...
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle: the broker may forget them. Returns without waiting for the broker."""
+        ...
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give back for another delivery (nack with requeue). Returns without waiting for the broker."""
+        ...
+
+    def publish(self, messages: Sequence[Message], *, timeout: float = 30.0) -> list[Confirm]:
+        """Publish all, wait for all: one Confirm per message, in order. `timeout` is in seconds.
+
+        Always with publisher confirms and `mandatory`. Raises BrokerError if the connection fails or time runs out
+        first; then nothing is known of any of them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections; what is unsettled goes back to its queue. Calling it twice does nothing."""
+        ...
