@@ -1,0 +1,58 @@
+"""Adaptor: the class that integration engineers subclass."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from adapter_sdk.errors import ConfigError
+from adapter_sdk.handlers import HandlerSpec, read_handlers
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from adapter_sdk.family import Family
+
+AdaptorT = TypeVar("AdaptorT", bound="Adaptor")
+
+
+class Adaptor:
+    """Stands in front of one legacy system: one method per event type, marked with `@handles`.
+
+    A subclass gives `name`: lower-case letters, digits and dashes. It names the queue, the ledger's rows and the source
+    of the replies, so a new name is a new adaptor that remembers nothing. What a class declares is checked when it is
+    made: a fault raises ConfigError, naming class, method and line.
+
+    Deriving from Adaptor itself, rather than from a family, gives handlers of the form `(self, event)` whose effect
+    happens at least once.
+    """
+
+    name: ClassVar[str] = ""
+
+    _handlers: ClassVar[Mapping[str, HandlerSpec]] = {}
+    _handle_type: ClassVar[type | None] = None
+    _settings_section: ClassVar[str | None] = None
+    _settings_model: ClassVar["type[BaseModel] | None"] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Classes made inside a function (tests, examples) name types that only that function's frame knows.
+        localns = sys._getframe(1).f_locals
+        cls._handlers = read_handlers(cls, cls._handle_type, localns)
+        if cls._handlers:
+            _check_name(cls)
+
+    @classmethod
+    def _family(cls, settings: Any) -> "Family[Any]":
+        """The protocol that carries effects to this kind of backend. Families override it; adaptors do not."""
+        from adapter_sdk.family import Direct
+
+        return Direct()
+
+
+def _check_name(cls: type[Adaptor]) -> None:
+    allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
+    if not cls.name or not set(cls.name) <= set(allowed) or not cls.name[0].isalpha() or len(cls.name) > 60:
+        raise ConfigError(
+            f"{cls.__qualname__} ({cls.__module__}): name is {cls.name!r}; "
+            "give 1 to 60 lower-case letters, digits and dashes, beginning with a letter"
+        )

@@ -1,0 +1,167 @@
+"""Family: the seam between the pipeline and one kind of backend. Read this to write a new family.
+
+The pipeline hands a family the events that it may work on (claims) and a journal; the family makes the effects, each by
+the protocol of its kind of backend, and answers with one outcome per claim. What becomes of a failed claim, what is
+published and when the delivery is settled is the pipeline's business.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
+
+from adapter_sdk.errors import InDoubt
+from adapter_sdk.events import Event, EventData, Key
+from adapter_sdk.handlers import HandlerSpec, NotApplied
+from adapter_sdk.ledger.base import Journal, Ledger, Reply, State
+
+if TYPE_CHECKING:
+    from adapter_sdk.adaptor import Adaptor
+
+HandleT = TypeVar("HandleT")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Claim:
+    """One event that the ledger has given us to work on.
+
+    `attempt` counts from 1. `evidence` is what an earlier attempt noted in the journal, None if there was none.
+    `in_doubt` says that an earlier attempt may have had its effect. `seal` turns reply data into reply events whose ids
+    are the same for every attempt.
+    """
+
+    event: Event[Any]
+    handler: HandlerSpec
+    token: str
+    attempt: int = 1
+    evidence: Mapping[str, Any] | None = None
+    replies: tuple[Reply, ...] = ()
+    in_doubt: bool = False
+    seal: Callable[[Sequence[EventData]], tuple[Reply, ...]]
+
+    @property
+    def key(self) -> Key:
+        """The identity of the event."""
+        return self.event.key
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The effect happened. `recorded` says that the family wrote the ledger's final row itself, with the effect."""
+
+    replies: tuple[Reply, ...] = ()
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The effect did not happen, or is in doubt: the kind of error says which."""
+
+    error: Exception
+
+
+Outcome = Applied | Failed
+
+
+class Family(Generic[HandleT]):
+    """How effects reach one kind of backend. One object serves all worker threads of an adaptor.
+
+    `promise` is the sentence that `adaptor check` prints. `batch_limit` is how many claims `apply` wants at most.
+    """
+
+    promise: ClassVar[str]
+    batch_limit: ClassVar[int] = 100
+
+    adaptor: "Adaptor"
+
+    def bind(self, adaptor: "Adaptor") -> None:
+        """Called once, before anything else, with the adaptor whose handlers are to be called."""
+        self.adaptor = adaptor
+
+    def check(self) -> list[str]:
+        """Faults that can be seen without connecting anywhere, one sentence each. Called by `adaptor check` and run."""
+        return []
+
+    def open(self) -> None:
+        """Get ready for effects. Raises ConfigError or BackendUnavailable. Called before each start of consuming."""
+
+    def close(self) -> None:
+        """Let go of everything. Called once, after the last effect; also when `open` never was."""
+
+    def probe(self) -> None:
+        """Return if the backend can be reached, without an effect on it; else raise BackendUnavailable."""
+
+    def ledger(self) -> Ledger | None:
+        """A ledger inside the backend itself, where effects and records commit together; None to use a local one."""
+        return None
+
+    @abstractmethod
+    @contextmanager
+    def handle(self, claim: Claim, journal: Journal | None) -> Iterator[HandleT]:
+        """The backend handle that a handler is given, for one call. `journal` is None when `verify` asks."""
+        raise AssertionError("a family that does not override `effect` and `verify` gives a handle")
+        yield
+
+    def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        """Make the effect of one event and return the sealed replies. Raises what the handler or backend raises."""
+        with self.handle(claim, journal) as handle:
+            return self.call(claim, handle)
+
+    def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        """Make the effects of several events: one outcome per claim, in order. Families that can share work override."""
+        return [self.apply_one(claim, journal) for claim in claims]
+
+    @final
+    def apply_one(self, claim: Claim, journal: Journal) -> Outcome:
+        """Make the effect of one event, after settling the doubt that an earlier attempt left."""
+        try:
+            if claim.in_doubt:
+                return Applied(self._settle_doubt(claim, journal))
+            return Applied(self.effect(claim, journal))
+        except Exception as error:  # every failure of one event, a handler's bug included, is that event's outcome
+            return Failed(error)
+
+    def _settle_doubt(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        if claim.handler.verify is not None:
+            replies = self.verify(claim)
+            if replies is not None:
+                return replies
+            self.forget_doubt(claim, journal)
+        elif not claim.handler.options.idempotent:
+            raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
+        return self.effect(claim, journal)
+
+    def forget_doubt(self, claim: Claim, journal: Journal) -> None:
+        """The backend shows that the doubtful effect did not happen: note that before another attempt."""
+        with journal.transaction() as transaction:
+            transaction.note(claim.key, claim.token, State.CLAIMED, {})
+        claim.evidence = None
+
+    @final
+    def verify(self, claim: Claim) -> tuple[Reply, ...] | None:
+        """Ask the handler's `verify`: the replies if the effect happened, None if it did not. May raise InDoubt."""
+        if claim.handler.verify is None:
+            raise InDoubt(f"{claim.handler.where_defined} has no `verify`")
+        method = getattr(self.adaptor, claim.handler.verify)
+        with self.handle(claim, None) as handle:
+            answer = method(claim.event, handle) if claim.handler.takes_handle else method(claim.event)
+        return None if isinstance(answer, NotApplied) else claim.seal(claim.handler.check_replies(answer))
+
+    @final
+    def call(self, claim: Claim, handle: HandleT) -> tuple[Reply, ...]:
+        """Call the handler and seal its replies. Raises what the handler raises, or InvalidReply."""
+        method = getattr(self.adaptor, claim.handler.name)
+        returned = method(claim.event, handle) if claim.handler.takes_handle else method(claim.event)
+        return claim.seal(claim.handler.check_replies(returned))
+
+
+class Direct(Family[None]):
+    """The family of an adaptor that derives from Adaptor itself: the handler reaches its backend on its own."""
+
+    promise = "The effect happens at least once: a crash between the effect and its record repeats it."
+
+    @contextmanager
+    def handle(self, claim: Claim, journal: Journal | None) -> Iterator[None]:
+        """No handle: the handler takes the event only."""
+        yield None

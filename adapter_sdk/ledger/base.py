@@ -1,0 +1,239 @@
+"""What a ledger remembers of each event, and the one decision it takes: may this delivery be worked on?
+
+The decision is pure and stands in `decide`; where the rows live is the business of the stores beside this file.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from adapter_sdk.errors import AdaptorError
+from adapter_sdk.events import Key
+from adapter_sdk.transport.base import Message
+
+
+class State(StrEnum):
+    """Where an event stands. Only APPLIED, DEAD, DISCARDED and IN_DOUBT without a due time are final."""
+
+    CLAIMED = "claimed"
+    """Somebody works on it, or died while working on it; nothing has left for the backend."""
+    STAGED = "staged"
+    """The effect is prepared durably; the evidence tells whether its last step happened."""
+    CALLING = "calling"
+    """A call may have left for the backend and no answer is recorded: found again, it is in doubt."""
+    WAITING = "waiting"
+    """A later attempt is planned; the broker holds the event until then."""
+    APPLIED = "applied"
+    DEAD = "dead"
+    IN_DOUBT = "in doubt"
+    """With a due time: `verify` will be asked. Without: a person decides."""
+    DISCARDED = "discarded"
+    """A dead letter that a person has closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A sealed reply event: the id, type and bytes that every publication of it has in common."""
+
+    id: str
+    type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event as the ledger knows it. Times are seconds since the epoch.
+
+    `token` is the claim that may change the row. `unsent` says that messages that belong to the state (the replies, or
+    the copy for a later attempt) are not confirmed by the broker yet. `message` is the original, as it was received.
+    """
+
+    key: Key
+    state: State
+    type: str = ""
+    subject: str | None = None
+    correlation_id: str | None = None
+    digest: str = ""
+    attempts: int = 0
+    token: str = ""
+    unsent: bool = False
+    replies: tuple[Reply, ...] = ()
+    evidence: Mapping[str, Any] | None = None
+    message: Message | None = None
+    reason: str | None = None
+    error: str | None = None
+    received_at: float = 0.0
+    updated_at: float = 0.0
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """A delivery that asks to be worked on. `attempts` is what its header says of attempts made before it was copied."""
+
+    key: Key
+    digest: str
+    type: str
+    subject: str | None = None
+    correlation_id: str | None = None
+    attempts: int = 0
+
+
+class Verdict(StrEnum):
+    """What a claim was answered with."""
+
+    GRANTED = "granted"
+    """Work on it; the entry holds this claim's token and counts this attempt."""
+    DUPLICATE = "duplicate"
+    """It has reached a final state: publish what is unsent and settle."""
+    STALE = "stale"
+    """A newer copy of it is with the broker: settle."""
+    CONFLICT = "conflict"
+    """The same identity with other data: set it aside."""
+
+
+def decide(entry: Entry, request: ClaimRequest) -> Verdict:
+    """Whether a delivery may be worked on, given what the ledger knows of its key.
+
+    A claim without an end is taken over, never skipped: its owner is dead, or it would not be delivered again. An
+    original that comes back after its copy was confirmed carries fewer attempts than the row counts, and is stale;
+    while the copy is unconfirmed (`unsent`) it may be the only one, and is worked on.
+    """
+    if entry.digest != request.digest:
+        return Verdict.CONFLICT
+    if entry.state in (State.APPLIED, State.DEAD, State.DISCARDED):
+        return Verdict.DUPLICATE
+    if entry.state is State.IN_DOUBT and entry.due_at is None:
+        return Verdict.DUPLICATE
+    if entry.state in (State.WAITING, State.IN_DOUBT) and not entry.unsent and request.attempts < entry.attempts:
+        return Verdict.STALE
+    return Verdict.GRANTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The end of an attempt, to be written if `token` still owns the row.
+
+    `attempts` other than None corrects the count: an attempt that met an unreachable backend does not count. `message`
+    is kept if the row has none yet, so that the first original stays.
+    """
+
+    key: Key
+    token: str
+    state: State
+    replies: tuple[Reply, ...] = ()
+    unsent: bool = False
+    reason: str | None = None
+    error: str | None = None
+    message: Message | None = None
+    due_at: float | None = None
+    attempts: int | None = None
+
+
+class ClaimLost(AdaptorError):
+    """Another worker owns the event now. What this one did is not recorded, and its delivery goes back."""
+
+
+class JournalTransaction(Protocol):
+    """Changes that become durable together when the transaction ends."""
+
+    def note(
+        self, key: Key, token: str, state: State, evidence: Mapping[str, Any], replies: tuple[Reply, ...] = ()
+    ) -> None:
+        """Write down how far the effect has come. Raises ClaimLost if `token` no longer owns the row."""
+        ...
+
+    def next_number(self, sequence: str) -> int:
+        """The next number of a gap-free sequence, from 1; taken only if the transaction commits."""
+        ...
+
+
+class Journal(Protocol):
+    """The part of a ledger that a family uses in the middle of an effect."""
+
+    def transaction(self) -> AbstractContextManager[JournalTransaction]:
+        """One durable commit. Raises LedgerError if it cannot be made."""
+        ...
+
+
+class Ledger(Journal, Protocol):
+    """The durable record of what happened to each event of one adaptor. All methods may be called from any thread.
+
+    Every method raises LedgerError when the store is full, locked, corrupt or unreachable.
+    """
+
+    def open(self) -> None:
+        """Connect, and create or check the tables. Calling it again when open does nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store. Calling it twice does nothing."""
+        ...
+
+    def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
+        """Ask for several keys in one commit; no key twice. Granted entries show the state that was found."""
+        ...
+
+    def record(self, records: Sequence[Record], now: float) -> list[bool]:
+        """Write the ends of attempts in one commit; False where the claim was lost."""
+        ...
+
+    def sent(self, keys: Iterable[Key]) -> None:
+        """The broker has confirmed all messages of these events."""
+        ...
+
+    def set_aside(self, entry: Entry) -> None:
+        """Keep a message that has no row of its own (unreadable, unknown type, conflicting) as a dead letter."""
+        ...
+
+    def unsent(self, before: float, limit: int) -> list[Entry]:
+        """Entries with unconfirmed messages that nothing has changed since `before`."""
+        ...
+
+    def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
+        """Entries in these states, oldest change first."""
+        ...
+
+    def get(self, key: Key) -> Entry | None:
+        """The entry of one event."""
+        ...
+
+    def reopen(self, key: Key, now: float) -> Entry | None:
+        """Make a dead letter wait for new attempts, from 0; its message is unsent. None if it is not a dead letter."""
+        ...
+
+    def discard(self, key: Key, now: float, reason: str) -> bool:
+        """Close a dead letter for good. False if it is not a dead letter."""
+        ...
+
+    def counts(self) -> dict[State, int]:
+        """How many events stand in each state."""
+        ...
+
+
+@dataclass(slots=True)
+class NoJournal:
+    """A journal that remembers in memory only: for running one handler by hand and in unit tests."""
+
+    notes: list[tuple[Key, State, Mapping[str, Any]]] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def transaction(self) -> "NoJournal":
+        return self
+
+    def __enter__(self) -> "NoJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(
+        self, key: Key, token: str, state: State, evidence: Mapping[str, Any], replies: tuple[Reply, ...] = ()
+    ) -> None:
+        self.notes.append((key, state, evidence))
+
+    def next_number(self, sequence: str) -> int:
+        self.numbers[sequence] = self.numbers.get(sequence, 0) + 1
+        return self.numbers[sequence]
