@@ -5,7 +5,6 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from adapter_sdk.errors import ConfigError, InvalidReply
@@ -45,7 +44,9 @@ class Handler(Generic[P, R]):
         self.options = options
         self.verifier: Callable[..., Any] | None = None
         self.settle = 0.0
-        update_wrapper(self, function)
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
 
     @overload
     def __get__(self, instance: None, owner: type) -> "Handler[P, R]": ...

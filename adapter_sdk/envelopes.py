@@ -1,0 +1,371 @@
+"""Bytes and headers <-> Event: CloudEvents 1.0 structured and binary over AMQP 0-9-1, and the EventBridge envelope.
+
+Reading is strict and invents nothing: what is missing or broken is a MalformedEvent that names the field. Binary mode is
+met with three header prefixes: `cloudEvents_` (the AMQP 1.0 binding for JMS-minded brokers), `cloudEvents:` (the AMQP
+1.0 binding) and `ce-` (borrowed from HTTP). All are read; `cloudEvents_` is written.
+"""
+
+import base64
+import binascii
+import builtins
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pydantic_core
+from pydantic import ValidationError
+
+from adapter_sdk.errors import InvalidData, MalformedEvent
+from adapter_sdk.events import DataT_co, Event, EventData, ExtensionValue, Key
+from adapter_sdk.transport.base import Message
+
+STRUCTURED = "application/cloudevents+json"
+_PREFIXES = ("cloudEvents_", "cloudEvents:", "ce-")
+_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+# More significant digits than a float holds: kept as text, which a Decimal field reads exactly.
+_FLOAT_DIGITS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How large a message may be, in bytes, and how deep its JSON may nest. EventBridge allows 256 KB."""
+
+    max_bytes: int = 262_144
+    max_depth: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A readable envelope around data that no schema has seen yet. `data` is a JSON value."""
+
+    id: str
+    source: str
+    type: str
+    data: Any
+    subject: str | None = None
+    time: datetime | None = None
+    dataschema: str | None = None
+    extensions: Mapping[str, ExtensionValue]
+
+    @property
+    def key(self) -> Key:
+        """The identity of the event."""
+        return Key(self.source, self.id)
+
+    def digest(self) -> str:
+        """SHA-256 over type, subject and data, the same for every JSON spelling of equal data."""
+        data = json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256("\n".join((self.type, self.subject or "", data)).encode()).hexdigest()
+
+    def fields(self) -> dict[str, Any]:
+        """The event as event patterns see it."""
+        time = None if self.time is None else format_time(self.time)
+        known = {"id": self.id, "source": self.source, "type": self.type, "subject": self.subject, "time": time}
+        resources = self.extensions.get("resources")
+        lists = {"resources": list(resources)} if isinstance(resources, tuple) else {}
+        present = {name: value for name, value in known.items() if value is not None}
+        return {**self.extensions, **lists, **present, "data": self.data}
+
+    def validate(self, data_type: builtins.type[DataT_co]) -> Event[DataT_co]:
+        """The typed event. Raises InvalidData, naming each field that breaks the schema and why."""
+        try:
+            # Through JSON, so that a strict model accepts dates and decimals in the form that JSON has for them.
+            data = data_type.model_validate_json(pydantic_core.to_json(self.data))
+        except ValidationError as error:
+            raise InvalidData(describe(error, f"data of {self.type}")) from error
+        return Event(
+            source=self.source,
+            id=self.id,
+            type=self.type,
+            data=data,
+            subject=self.subject,
+            time=self.time,
+            dataschema=self.dataschema,
+            extensions=self.extensions,
+        )
+
+
+def describe(error: ValidationError, what: str) -> str:
+    """A pydantic error in one line: each field and why, never the value, which may be a secret."""
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the whole'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return f"{what}: " + "; ".join(faults)
+
+
+def open_envelope(message: Message, limits: Limits) -> Opened:
+    """Read a message in whichever of the known envelopes it came. Raises MalformedEvent."""
+    if len(message.body) > limits.max_bytes:
+        raise MalformedEvent(f"the message has {len(message.body)} bytes; the limit is {limits.max_bytes}")
+    if message.content_encoding not in (None, "", "identity", "utf-8", "UTF-8"):
+        raise MalformedEvent(f"content-encoding {message.content_encoding!r} is not understood; send the bytes plain")
+    content_type = (message.content_type or "").partition(";")[0].strip().lower()
+    attributes = _binary_attributes(message.headers)
+    if attributes and content_type != STRUCTURED:
+        attributes.setdefault("datacontenttype", message.content_type)
+        return _opened(attributes, _json_data(attributes, message.body, limits))
+    body = _parse(message.body, limits)
+    if not isinstance(body, dict):
+        raise MalformedEvent("the body is JSON, but not an object; expected a CloudEvents or EventBridge envelope")
+    if "specversion" in body or content_type == STRUCTURED:
+        return _structured(body, limits)
+    if "detail-type" in body:
+        return _eventbridge(body)
+    raise MalformedEvent(
+        "no envelope: neither CloudEvents headers (cloudEvents_id ...), nor `specversion` (CloudEvents JSON), "
+        "nor `detail-type` (EventBridge) in the body"
+    )
+
+
+def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in headers.items():
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                found[name[len(prefix) :].lower()] = value
+    return found
+
+
+def _parse(body: bytes, limits: Limits) -> Any:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedEvent(f"the body is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}") from error
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_number, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise MalformedEvent(f"the JSON nests deeper than {limits.max_depth} levels") from error
+    except ValueError as error:
+        raise MalformedEvent(f"the body is not JSON: {error}") from error
+    if text.count("{") + text.count("[") > limits.max_depth and _depth(value) > limits.max_depth:
+        raise MalformedEvent(f"the JSON nests deeper than {limits.max_depth} levels")
+    if "\\ud" in text or "\\uD" in text:
+        _check_surrogates(value)
+    return value
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise MalformedEvent("the JSON holds half of a surrogate pair, which no text can hold") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} stands twice in one object, and which value is meant is not known")
+    return result
+
+
+def _number(literal: str) -> float | str:
+    digits = re.sub(r"[eE].*|[^0-9]", "", literal).lstrip("0")
+    if len(digits) > _FLOAT_DIGITS:
+        return literal
+    value = float(literal)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {literal} is too large")
+    return value
+
+
+def _no_constant(literal: str) -> None:
+    raise ValueError(f"{literal} is not a JSON value")
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            item
+            for node in level
+            if isinstance(node, (dict, list))
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+    return depth - 1
+
+
+def _json_data(attributes: Mapping[str, Any], body: bytes, limits: Limits) -> Any:
+    _check_content_type(attributes.get("datacontenttype"))
+    return _parse(body, limits)
+
+
+def _check_content_type(content_type: object) -> None:
+    if content_type is None:
+        return
+    kind = str(content_type).partition(";")[0].strip().lower()
+    if kind not in ("", "application/json", "text/json") and not kind.endswith("+json"):
+        raise MalformedEvent(f"datacontenttype is {content_type!r}; adaptors read JSON data")
+
+
+def _structured(body: dict[str, Any], limits: Limits) -> Opened:
+    attributes = {name: value for name, value in body.items() if name not in ("data", "data_base64")}
+    if "data" in body and "data_base64" in body:
+        raise MalformedEvent("data and data_base64 are both given; CloudEvents allows one")
+    if "data_base64" in body:
+        try:
+            raw = base64.b64decode(body["data_base64"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise MalformedEvent(f"data_base64: {error}") from error
+        return _opened(attributes, _json_data(attributes, raw, limits))
+    _check_content_type(attributes.get("datacontenttype"))
+    return _opened(attributes, body.get("data"))
+
+
+def _eventbridge(body: Mapping[str, Any]) -> Opened:
+    attributes: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": body.get("id"),
+        "source": body.get("source"),
+        "type": body.get("detail-type"),
+        "time": body.get("time"),
+        **{name: body[name] for name in ("account", "region") if name in body},
+    }
+    resources = body.get("resources", [])
+    if not isinstance(resources, list) or not all(isinstance(item, str) for item in resources):
+        raise MalformedEvent("resources: expected a list of strings")
+    missing = [name for name in ("id", "source", "detail-type", "detail") if body.get(name) in (None, "")]
+    if missing:
+        raise MalformedEvent(f"EventBridge envelope without {', '.join(missing)}")
+    return _opened(attributes, body["detail"], {"resources": tuple(resources)} if resources else {})
+
+
+def _opened(attributes: Mapping[str, Any], data: Any, more: Mapping[str, ExtensionValue] | None = None) -> Opened:
+    if (version := attributes.get("specversion")) != "1.0":
+        raise MalformedEvent(f"specversion is {version!r}; adaptors read CloudEvents 1.0")
+    texts = {name: _text(attributes, name) for name in ("id", "source", "type", "subject", "dataschema")}
+    missing = [name for name in ("id", "source", "type") if not texts[name]]
+    if missing:
+        raise MalformedEvent(f"CloudEvents attribute {', '.join(missing)} is missing or empty; nothing is invented")
+    extensions = {
+        name: _extension(name, value)
+        for name, value in attributes.items()
+        if name not in _ATTRIBUTES and value is not None
+    }
+    return Opened(
+        id=str(texts["id"]),
+        source=str(texts["source"]),
+        type=str(texts["type"]),
+        data=data,
+        subject=texts["subject"],
+        time=_time(attributes.get("time")),
+        dataschema=texts["dataschema"],
+        extensions={**extensions, **(more or {})},
+    )
+
+
+def _text(attributes: Mapping[str, Any], name: str) -> str | None:
+    value = attributes.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedEvent(f"{name} is not UTF-8") from error
+    if not isinstance(value, str):
+        raise MalformedEvent(f"{name} is a {type(value).__name__}; CloudEvents has it as a string")
+    if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in value):
+        raise MalformedEvent(f"{name} holds control characters, which CloudEvents does not allow")
+    if len(value) > 2048:
+        raise MalformedEvent(f"{name} has {len(value)} characters; adaptors take up to 2048")
+    return value
+
+
+def _extension(name: str, value: Any) -> ExtensionValue:
+    if not (name.isascii() and name.isalnum() and name == name.lower()):
+        raise MalformedEvent(f"extension {name!r}: CloudEvents names are lower-case letters and digits")
+    if isinstance(value, (str, bool, int, bytes)):
+        return value
+    if isinstance(value, datetime):
+        return format_time(value)
+    raise MalformedEvent(f"extension {name}: a {type(value).__name__} is not a CloudEvents value")
+
+
+def _time(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        # An AMQP timestamp: seconds in UTC, which pika hands over without a zone.
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise MalformedEvent(f"time is {value!r}; CloudEvents has RFC 3339, as 2026-11-20T08:15:00Z")
+    day, clock, fraction, zone = match.groups()
+    try:
+        # Python keeps microseconds; nine digits are allowed.
+        micros = (fraction or "0")[:6].ljust(6, "0")
+        return datetime.fromisoformat(f"{day}T{clock}.{micros}{'+00:00' if zone in 'Zz' else zone}")
+    except ValueError as error:
+        raise MalformedEvent(f"time is {value!r}: {error}") from error
+
+
+def format_time(time: datetime) -> str:
+    """RFC 3339 in UTC with a Z, as CloudEvents writes times."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _attributes(event: Event[EventData]) -> dict[str, Any]:
+    known = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": None if event.time is None else format_time(event.time),
+        "datacontenttype": "application/json",
+        "dataschema": event.dataschema,
+    }
+    plain = {
+        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for name, value in event.extensions.items()
+        if not isinstance(value, tuple)
+    }
+    return {name: value for name, value in {**known, **plain}.items() if value is not None}
+
+
+def structured_body(event: Event[EventData]) -> bytes:
+    """The event as CloudEvents JSON (structured mode)."""
+    return pydantic_core.to_json({**_attributes(event), "data": event.data.model_dump(mode="json")})
+
+
+def structured_message(body: bytes, *, type: str, id: str, exchange: str) -> Message:
+    """A message in structured mode around bytes made by `structured_body`; the routing key is the event type."""
+    return Message(
+        body=body,
+        exchange=exchange,
+        routing_key=type,
+        content_type=f"{STRUCTURED}; charset=utf-8",
+        message_id=id,
+        type=type,
+    )
+
+
+def write_structured(event: Event[EventData], exchange: str = "") -> Message:
+    """The event as a message in structured mode."""
+    return structured_message(structured_body(event), type=event.type, id=event.id, exchange=exchange)
+
+
+def write_binary(event: Event[EventData], exchange: str = "") -> Message:
+    """The event as a message in binary mode: attributes in headers, the body is the data."""
+    attributes = _attributes(event)
+    content_type = attributes.pop("datacontenttype")
+    return Message(
+        body=pydantic_core.to_json(event.data.model_dump(mode="json")),
+        exchange=exchange,
+        routing_key=event.type,
+        headers={f"cloudEvents_{name}": value for name, value in attributes.items()},
+        content_type=content_type,
+        message_id=event.id,
+        type=event.type,
+    )

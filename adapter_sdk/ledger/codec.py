@@ -1,0 +1,67 @@
+"""Messages and replies as JSON bytes, for a ledger row. Nothing of a message is lost on the way."""
+
+import base64
+import json
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from adapter_sdk.ledger.base import Reply
+from adapter_sdk.transport.base import Message
+
+_TAG = "$"
+
+
+def _tagged(value: Any) -> Any:
+    """What JSON has no form for, as a one-key object; header tables hold no name that is a single dollar sign."""
+    if isinstance(value, bytes):
+        return {_TAG: "bytes", "v": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, datetime):
+        return {_TAG: "time", "v": value.isoformat()}
+    if isinstance(value, Decimal):
+        return {_TAG: "decimal", "v": str(value)}
+    return {_TAG: "repr", "v": repr(value)}
+
+
+def _untagged(value: dict[str, Any]) -> Any:
+    match value.get(_TAG):
+        case "bytes":
+            return base64.b64decode(value["v"])
+        case "time":
+            return datetime.fromisoformat(value["v"])
+        case "decimal":
+            return Decimal(value["v"])
+        case "repr":
+            return value["v"]
+    return value
+
+
+def pack_json(value: Any) -> bytes:
+    """A JSON value that may hold bytes, times and decimals, as bytes."""
+    return json.dumps(value, default=_tagged, separators=(",", ":")).encode("utf-8")
+
+
+def unpack_json(packed: bytes) -> Any:
+    """The value that `pack_json` was given."""
+    return json.loads(packed, object_hook=_untagged)
+
+
+def pack_message(message: Message) -> bytes:
+    """A message with all its properties."""
+    return pack_json({item.name: getattr(message, item.name) for item in fields(message)})
+
+
+def unpack_message(packed: bytes) -> Message:
+    """The message that `pack_message` was given."""
+    return Message(**unpack_json(packed))
+
+
+def pack_replies(replies: tuple[Reply, ...]) -> bytes:
+    """Sealed replies, in order."""
+    return pack_json([[reply.id, reply.type, reply.body] for reply in replies])
+
+
+def unpack_replies(packed: bytes) -> tuple[Reply, ...]:
+    """The replies that `pack_replies` was given."""
+    return tuple(Reply(*item) for item in unpack_json(packed))

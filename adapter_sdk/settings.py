@@ -1,0 +1,247 @@
+"""Settings from `adaptor.toml`, overridden by environment variables, with every fault reported at once.
+
+One section per concern, one level deep. `ADAPTOR_<SECTION>_<KEY>` overrides `key` in `[section]`, and a name that no
+section knows is a fault, in the file as in the environment. `${env:NAME}` and `${file:/path}` inside a value of the file
+stand for what that variable or file holds, so that secrets need not stand in it.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+
+from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.errors import ConfigError
+from adapter_sdk.retry import RetryPolicy
+
+PREFIX = "ADAPTOR_"
+_RESERVED = frozenset({"ADAPTOR_CONFIG"})
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    base = info.context.get("folder") if info.context else None
+    return (base or Path()) / path.expanduser()
+
+
+ConfigPath = Annotated[Path, AfterValidator(_resolve)]
+"""A path in a settings model: relative ones are taken from the folder of `adaptor.toml`."""
+
+
+class Section(BaseModel):
+    """Base of every settings section: frozen, and unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class BrokerSettings(Section):
+    """`[broker]`: where the events are. The URL may hold a password and is printed without it."""
+
+    url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
+    exchange: str = "events"
+    prefetch: int = Field(default=200, ge=1, le=65_535, description="unsettled deliveries at a time")
+    queue_type: Literal["quorum", "classic"] = "quorum"
+    delivery_limit: int = Field(default=20, ge=1, description="deliveries before the broker itself gives up")
+    declare: bool = Field(default=True, description="create what is missing; false: only check that it is there")
+    heartbeat: int = Field(default=10, ge=1, le=600, description="seconds")
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: the local ledger, for families whose backend cannot hold one. Keep it on a local disk."""
+
+    path: ConfigPath | None = None
+
+
+class LimitSettings(Section):
+    """`[limits]`: what an event may be."""
+
+    max_bytes: int = Field(default=262_144, ge=1, description="bytes of a message")
+    max_depth: int = Field(default=32, ge=1, le=100, description="levels of nested JSON")
+
+
+class RunnerSettings(Section):
+    """`[runner]`: how much happens at a time."""
+
+    concurrency: int = Field(default=4, ge=1, le=256, description="worker threads")
+    batch_size: int = Field(default=100, ge=1, le=10_000, description="events of one batch at most")
+    drain_timeout: float = Field(default=30.0, gt=0, description="seconds given to running handlers when stopping")
+    replies: Literal["required", "optional"] = Field(
+        default="required", description="optional: a reply that no queue wants is dropped with a log line"
+    )
+
+
+class RetrySettings(Section):
+    """`[retry]`: the default retry policy of the adaptor's handlers; seconds."""
+
+    immediate: int = 2
+    pause: float = 0.2
+    delays: tuple[float, ...] = (5, 30, 120, 600, 3600)
+
+    def policy(self) -> RetryPolicy:
+        """The policy that these settings describe. Raises ConfigError."""
+        return RetryPolicy(self.immediate, self.pause, self.delays)
+
+
+class LogSettings(Section):
+    """`[log]`: `auto` is readable on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(Section):
+    """All settings of one adaptor process. `family` is the section of the adaptor's family, by that family's model."""
+
+    broker: BrokerSettings = BrokerSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    limits: LimitSettings = LimitSettings()
+    runner: RunnerSettings = RunnerSettings()
+    retry: RetrySettings = RetrySettings()
+    log: LogSettings = LogSettings()
+    family: Any = None
+    folder: Path = Path()
+
+    def ledger_path(self, name: str) -> Path:
+        """Where the local ledger of the adaptor `name` is: as set, or `<name>.ledger` beside `adaptor.toml`."""
+        return self.ledger.path or self.folder / f"{name}.ledger"
+
+
+def load_settings(
+    adaptor: type[Adaptor] | None, path: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read file and environment. Without `path`, `adaptor.toml` here is read if it is there.
+
+    Raises ConfigError with one sentence per fault: where it stands, what is wrong, and for a wrong name the near ones.
+    """
+    environ = os.environ if environ is None else environ
+    faults: list[str] = []
+    file, values = _read_file(path, faults)
+    folder = file.parent if file else Path()
+    sections = dict(_SECTIONS)
+    if adaptor is not None and adaptor._settings_section and adaptor._settings_model:
+        sections[adaptor._settings_section] = adaptor._settings_model
+    values = _overlay(values, _from_environment(environ, sections, faults))
+    read: dict[str, Any] = {}
+    for name in sorted(set(values) | set(sections)):
+        if name not in sections:
+            faults.append(f"{file}: unknown section [{name}]{_near(name, sections)}")
+            continue
+        try:
+            section = _expand(values.get(name, {}), environ, f"[{name}]")
+            read[name] = sections[name].model_validate(section, context={"folder": folder})
+            if isinstance(read[name], RetrySettings):
+                read[name].policy()
+        except ConfigError as error:
+            faults += error.faults
+        except ValidationError as error:
+            faults += _explain(error, name, sections[name], file)
+    if faults:
+        raise ConfigError(*faults)
+    if adaptor is not None and adaptor._settings_section in read:
+        read["family"] = read.pop(adaptor._settings_section)
+    return Settings(**read, folder=folder)
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "broker": BrokerSettings,
+    "ledger": LedgerSettings,
+    "limits": LimitSettings,
+    "runner": RunnerSettings,
+    "retry": RetrySettings,
+    "log": LogSettings,
+}
+
+
+def _read_file(path: Path | None, faults: list[str]) -> tuple[Path | None, dict[str, Any]]:
+    file = path or Path("adaptor.toml")
+    if path is None and not file.exists():
+        return None, {}
+    try:
+        return file, tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        faults.append(f"{file}: cannot be read: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        faults.append(f"{file}: is not TOML: {error}")
+    return file, {}
+
+
+def _from_environment(
+    environ: Mapping[str, str], sections: Mapping[str, type[BaseModel]], faults: list[str]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in _RESERVED:
+            continue
+        section, _, key = variable[len(PREFIX) :].lower().partition("_")
+        if section not in sections or key not in sections[section].model_fields:
+            known = [f"{PREFIX}{name}_{field}".upper() for name in sections for field in sections[name].model_fields]
+            faults.append(f"environment: unknown setting {variable}{_near(variable, known)}")
+            continue
+        found.setdefault(section, {})[key] = _structure(text)
+    return found
+
+
+def _structure(text: str) -> Any:
+    """Lists and tables are given as JSON in a variable; everything else is text for the model to read."""
+    if text[:1] in ("[", "{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _overlay(values: Mapping[str, Any], over: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    merged = dict(values)
+    for section, keys in over.items():
+        below = merged.get(section)
+        merged[section] = {**below, **keys} if isinstance(below, dict) else dict(keys)
+    return merged
+
+
+def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, environ, f"{where} {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, environ, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def substitute(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        if kind == "env":
+            if name not in environ:
+                raise ConfigError(f"{where}: refers to the environment variable {name}, which is not set")
+            return environ[name]
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{where}: refers to the file {name}: {error.strerror}") from error
+
+    return _REFERENCE.sub(substitute, value)
+
+
+def _explain(error: ValidationError, name: str, model: type[BaseModel], file: Path | None) -> list[str]:
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        key = ".".join(str(part) for part in fault["loc"])
+        place = f"{file or 'settings'}: [{name}]" + (f" {key}" if key else "")
+        variable = f"{PREFIX}{name}_{key}".upper()
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{place}: unknown setting{_near(key, model.model_fields)}")
+        elif fault["type"] == "missing":
+            faults.append(f"{place}: is required; set it there or in {variable}")
+        else:
+            faults.append(f"{place}: {fault['msg']}")
+    return faults
+
+
+def _near(name: str, known: Any) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(sorted(known))}"
