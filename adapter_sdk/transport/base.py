@@ -5,6 +5,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+UNDECODABLE = "x-adaptor-undecodable"
+"""Header that stands in for headers no decoder can read; its value says why. The body is delivered all the same."""
+
+UNDECODABLE_TABLE = "x-adaptor-undecodable-table"
+"""Beside `UNDECODABLE`: the bytes of the AMQP table as they came, so that nothing of the message is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -35,7 +41,8 @@ class Message:
 class Delivery:
     """One message in our hands, unsettled. `receipt` is the transport's own and opaque to everyone else.
 
-    `delivery_count` is how often the broker says it was given out before, or None where the broker does not count.
+    `delivery_count` is how often it was given out before as the broker counts it: 0 on a first delivery, None on a
+    redelivery from a queue that does not count (a classic queue).
     """
 
     message: Message
@@ -98,9 +105,13 @@ OnLost = Callable[[Exception], None]
 class Transport(Protocol):
     """One connection of one adaptor to a broker: consume, settle, publish.
 
-    Every method may be called from any thread. A delivery is settled once, by `ack` or `release`; settling one that
-    belongs to a connection that is gone does nothing, because the broker gives it out again. Errors are `BrokerError`
-    (try again after `open`) or `ConfigError` (trying again cannot help: wrong password, wrong queue arguments).
+    Every method may be called from any thread but the transport's own: only `ack`, `release` and `close` may be called
+    from inside `on_deliveries` and `on_lost`. A delivery is settled once, by `ack` or `release`: the first call counts
+    and a second does nothing. Settling one that belongs to a connection that is gone does nothing either, because the
+    broker gives it out again.
+
+    Errors are `BrokerError` (try again after `open`), `ConfigError` (trying again cannot help: wrong password, wrong
+    queue arguments) and, for a message that AMQP cannot carry, `PermanentError` from `publish`.
     """
 
     @property
@@ -113,7 +124,10 @@ class Transport(Protocol):
         ...
 
     def declare(self, topology: Topology) -> None:
-        """Create what is missing. Raises ConfigError, naming queue and argument, if something exists otherwise."""
+        """Create what is missing. Raises ConfigError, naming queue and argument, if something exists otherwise.
+
+        As `missing` and `depth` it needs no `open`: it uses a short-lived connection of its own.
+        """
         ...
 
     def missing(self, topology: Topology) -> list[str]:
@@ -127,7 +141,11 @@ class Transport(Protocol):
     def consume(
         self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
     ) -> None:
-        """Start to consume. At most `prefetch` deliveries are unsettled at a time; `exclusive` bars other consumers."""
+        """Start to consume. At most `prefetch` deliveries are unsettled at a time; `exclusive` bars other consumers.
+
+        One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such queue and
+        BrokerError if another process consumes it exclusively.
+        """
         ...
 
     def cancel(self) -> None:
@@ -146,7 +164,8 @@ class Transport(Protocol):
         """Publish all, wait for all: one Confirm per message, in order. `timeout` is in seconds.
 
         Always with publisher confirms and `mandatory`. Raises BrokerError if the connection fails or time runs out
-        first; then nothing is known of any of them.
+        first, and ConfigError if the broker refuses (no such exchange, no permission); then nothing is known of any of
+        them. Raises PermanentError, with nothing sent, if one of them cannot be put into AMQP.
         """
         ...
 
