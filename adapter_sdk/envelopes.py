@@ -1,8 +1,8 @@
 """Bytes and headers <-> Event: CloudEvents 1.0 structured and binary over AMQP 0-9-1, and the EventBridge envelope.
 
-Reading is strict and invents nothing: what is missing or broken is a MalformedEvent that names the field. Binary mode is
-met with three header prefixes: `cloudEvents_` (the AMQP 1.0 binding for JMS-minded brokers), `cloudEvents:` (the AMQP
-1.0 binding) and `ce-` (borrowed from HTTP). All are read; `cloudEvents_` is written.
+Reading is strict and invents nothing: what is missing or broken is a MalformedEvent that names the field. Binary mode
+is met with three header prefixes: `cloudEvents_` and `cloudEvents:` (both in the CloudEvents AMQP binding, the first
+for brokers that refuse colons) and `ce-` (borrowed from HTTP). All are read; `cloudEvents_` is written.
 """
 
 import base64
@@ -138,7 +138,8 @@ def _parse(body: bytes, limits: Limits) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise MalformedEvent(f"the body is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}") from error
+        bad = f"byte 0x{body[error.start]:02x} at offset {error.start}"
+        raise MalformedEvent(f"the body is not UTF-8: {bad}") from error
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_number, parse_constant=_no_constant)
     except RecursionError as error:

@@ -5,7 +5,7 @@ the protocol of its kind of backend, and answers with one outcome per claim. Wha
 published and when the delivery is settled is the pipeline's business.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,10 +64,11 @@ class Failed:
 Outcome = Applied | Failed
 
 
-class Family(Generic[HandleT]):
+class Family(ABC, Generic[HandleT]):
     """How effects reach one kind of backend. One object serves all worker threads of an adaptor.
 
-    `promise` is the sentence that `adaptor check` prints. `batch_limit` is how many claims `apply` wants at most.
+    `promise` is the sentence that `adaptor check` prints. `batch_limit` is how many events a worker takes at
+    once; families whose effects are slow and independent take one, so that all workers are busy.
     """
 
     promise: ClassVar[str]
@@ -100,8 +101,6 @@ class Family(Generic[HandleT]):
     @contextmanager
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[HandleT]:
         """The backend handle that a handler is given, for one call. `journal` is None when `verify` asks."""
-        raise AssertionError("a family that does not override `effect` and `verify` gives a handle")
-        yield
 
     def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
         """Make the effect of one event and return the sealed replies. Raises what the handler or backend raises."""
@@ -109,7 +108,7 @@ class Family(Generic[HandleT]):
             return self.call(claim, handle)
 
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
-        """Make the effects of several events: one outcome per claim, in order. Families that can share work override."""
+        """Make the effects of several events: one outcome per claim, in order. Overridden where work can be shared."""
         return [self.apply_one(claim, journal) for claim in claims]
 
     @final

@@ -1,8 +1,8 @@
 """Settings from `adaptor.toml`, overridden by environment variables, with every fault reported at once.
 
 One section per concern, one level deep. `ADAPTOR_<SECTION>_<KEY>` overrides `key` in `[section]`, and a name that no
-section knows is a fault, in the file as in the environment. `${env:NAME}` and `${file:/path}` inside a value of the file
-stand for what that variable or file holds, so that secrets need not stand in it.
+section knows is a fault, in the file as in the environment. `${env:NAME}` and `${file:/path}` inside a value of the
+file stand for what that variable or file holds, so that secrets need not stand in it.
 """
 
 import json

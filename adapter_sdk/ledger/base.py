@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """A delivery that asks to be worked on. `attempts` is what its header says of attempts made before it was copied."""
+    """A delivery that asks to be worked on. `attempts` is how many were made before it, by its header."""
 
     key: Key
     digest: str

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapter_sdk.errors import LedgerError
+from adapter_sdk.errors import ConfigError, LedgerError
 
 
 class SharedDatabase:
@@ -25,10 +25,10 @@ class SharedDatabase:
         return self.engine.url.render_as_string(hide_password=True)
 
     def open(self) -> None:
-        """Look whether the tables are there. Raises LedgerError if not, or if the database cannot be reached."""
+        """Look whether the tables are there. Raises ConfigError if not, LedgerError if the database cannot be reached."""
         with self._translated(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "adaptor_ledger"):
-                raise LedgerError(
+                raise ConfigError(
                     f"{self.place} has no table adaptor_ledger; create it with `adaptor sql install`, "
                     "or give a DBA what `adaptor sql install --print` writes"
                 )

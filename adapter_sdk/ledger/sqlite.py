@@ -124,7 +124,8 @@ class Ownership:
         try:
             file = self.path.open("w", encoding="ascii")
         except OSError as error:
-            raise LedgerError(f"{self.path}: {error.strerror}; check that the folder exists and may be written") from error
+            hint = "check that the folder exists and may be written"
+            raise LedgerError(f"{self.path}: {error.strerror}; {hint}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

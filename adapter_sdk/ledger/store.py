@@ -77,6 +77,10 @@ _NOTE = (
     "UPDATE adaptor_ledger SET state = :state, evidence = :evidence, replies = COALESCE(:replies, replies), "
     f"updated_at = :updated_at WHERE {_ROW} AND token = :token"
 )
+_BACK_TO_DEAD = (
+    "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
+    f"WHERE {_ROW} AND state = 'waiting'"
+)
 # Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
 _TAKEN_OVER = {State.WAITING: State.CLAIMED, State.IN_DOUBT: State.CALLING}
 
@@ -241,9 +245,10 @@ class SqlLedger:
             yield _Transaction(rows, self)
 
     def set_aside(self, entry: Entry) -> None:
-        """Keep a message that has no row of its own; the same message again changes nothing."""
+        """Keep a message that has no row of its own; the same message again changes nothing, a replayed one is back."""
         with self.database.transaction() as rows:
-            rows.run(_INSERT, [self._row(entry)])
+            if not rows.run(_INSERT, [self._row(entry)]):
+                rows.run(_BACK_TO_DEAD, [self._row(entry)])
 
     def unsent(self, before: float, limit: int) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""

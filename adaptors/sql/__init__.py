@@ -1,0 +1,6 @@
+"""The sql family: a legacy system whose only door is its database. One transaction holds effect and record."""
+
+from adaptors.sql.adaptor import SqlAdaptor, SqlSettings
+from adaptors.sql.connection import Connection
+
+__all__ = ["Connection", "SqlAdaptor", "SqlSettings"]

@@ -1,0 +1,61 @@
+"""From reply data to sealed reply events, the same for every attempt, and to the messages that publish them."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from adapter_sdk.envelopes import structured_body, structured_message
+from adapter_sdk.errors import InvalidReply
+from adapter_sdk.events import Event, EventData, ExtensionValue, Key
+from adapter_sdk.ledger.base import Reply
+from adapter_sdk.transport.base import Message
+
+_NAMESPACE = uuid.UUID("5f0c3c2e-8a4b-5d0e-9c55-6d1f6f1f6a0b")
+# What ties events to one conversation and one trace is handed on as it came.
+_HANDED_ON = ("correlationid", "traceparent", "tracestate")
+
+
+def reply_id(adaptor: str, key: Key, position: int) -> str:
+    """The id of the reply at `position`: derived from the event's identity, so that a repeat has the same."""
+    return str(uuid.uuid5(_NAMESPACE, "\n".join((adaptor, key.source, key.id, str(position)))))
+
+
+def seal(adaptor: str, event: Event[EventData], data: Sequence[EventData], now: float) -> tuple[Reply, ...]:
+    """Reply events around reply data, as bytes. Raises InvalidReply if data cannot be written as JSON."""
+    extensions: dict[str, ExtensionValue] = {
+        name: value for name in _HANDED_ON if (value := event.extensions.get(name)) is not None
+    }
+    extensions.setdefault("correlationid", event.id)
+    extensions["causationid"] = event.id
+    return tuple(_seal(adaptor, event, extensions, position, item, now) for position, item in enumerate(data))
+
+
+def _seal(
+    adaptor: str,
+    event: Event[EventData],
+    extensions: dict[str, ExtensionValue],
+    position: int,
+    data: EventData,
+    now: float,
+) -> Reply:
+    kind = data.event_type or ""
+    reply = Event(
+        source=f"/adaptors/{adaptor}",
+        id=reply_id(adaptor, event.key, position),
+        type=kind,
+        data=data,
+        subject=event.subject,
+        time=datetime.fromtimestamp(now, UTC),
+        extensions=extensions,
+    )
+    try:
+        return Reply(reply.id, kind, structured_body(reply))
+    except ValueError as error:
+        raise InvalidReply(f"reply {kind} cannot be written as JSON: {error}") from error
+
+
+def reply_message(reply: Reply, exchange: str, correlation_id: str | None) -> Message:
+    """The message that publishes a sealed reply."""
+    message = structured_message(reply.body, type=reply.type, id=reply.id, exchange=exchange)
+    return replace(message, correlation_id=correlation_id)

@@ -1,0 +1,230 @@
+"""The runner: consuming, pausing, reconnecting and stopping around the pipeline. Threads and clocks live here."""
+
+import random
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.envelopes import Limits
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
+from adapter_sdk.family import Family
+from adapter_sdk.ledger.base import Ledger
+from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
+from adapter_sdk.pipeline import Pipeline
+from adapter_sdk.settings import Settings
+from adapter_sdk.topology import plan
+from adapter_sdk.transport.base import Delivery, Transport
+from adapter_sdk.workers import Workers
+
+log = structlog.get_logger("adaptor")
+
+# Seconds: how often a standby looks whether the owner is gone, and how often left-behind messages are looked for.
+_STANDBY_INTERVAL = 1.0
+_SWEEP_INTERVAL = 30.0
+# Seconds: the first and the longest pause after a failure of broker, ledger or backend.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
+
+class RunState(StrEnum):
+    """What a runner is doing."""
+
+    STARTING = "starting"
+    STANDBY = "standby"
+    """Another process owns the local ledger; this one takes over when that one is gone."""
+    CONSUMING = "consuming"
+    PAUSED = "paused"
+    """Broker, ledger or backend failed; a new start is tried after a pause."""
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class Runner:
+    """Runs one adaptor until it is told to stop.
+
+    A run is a series of sessions. A session opens ledger, backend and broker, consumes until something fails or `stop`
+    is called, and gives back what is unsettled. Trouble ends the session and the next one begins after a pause that
+    grows; a fault that no pause can mend (ConfigError) ends the run.
+    """
+
+    def __init__(self, adaptor: type[Adaptor], settings: Settings, transport: Transport) -> None:
+        self.adaptor = adaptor()
+        self.settings = settings
+        self.transport = transport
+        self.state = RunState.STARTING
+        self.trouble: Exception | None = None
+        """Why the runner is paused; None while it consumes."""
+        self._family: Family[Any] = adaptor._family(settings.family)
+        self._family.bind(self.adaptor)
+        path = settings.ledger_path(adaptor.name)
+        own = self._family.ledger()
+        self._ownership = Ownership(path) if own is None else None
+        self.ledger: Ledger = own if own is not None else sqlite_ledger(path, adaptor.name)
+        self._topology = plan(adaptor, settings)
+        self._pipeline = self._make_pipeline()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._state_changed = threading.Condition()
+        self._pause = _FIRST_PAUSE
+
+    def _make_pipeline(self) -> Pipeline:
+        settings = self.settings
+        return Pipeline(
+            self.adaptor,
+            self._family,
+            self.ledger,
+            self.transport.publish,
+            exchange=settings.broker.exchange,
+            limits=Limits(max_bytes=settings.limits.max_bytes, max_depth=settings.limits.max_depth),
+            retry=settings.retry.policy(),
+            replies_required=settings.runner.replies == "required",
+        )
+
+    def run(self) -> None:
+        """Run until `stop`. Raises ConfigError, with every fault known, if it cannot run as it is configured."""
+        faults = self._family.check()
+        if faults:
+            raise ConfigError(*faults)
+        try:
+            while not self._stop.is_set() and self._own():
+                try:
+                    self._session()
+                except (BrokerError, LedgerError, BackendUnavailable) as trouble:
+                    self._wait_out(trouble)
+        finally:
+            self._family.close()
+            self.ledger.close()
+            if self._ownership:
+                self._ownership.release()
+            self._enter(RunState.STOPPED)
+
+    def stop(self) -> None:
+        """Ask the runner to finish what it works on, settle it, and return from `run`. Returns at once."""
+        self._stop.set()
+        self._wake.set()
+
+    def wait_for(self, state: RunState, timeout: float) -> bool:
+        """Wait until the runner is in `state`; False if it is not within `timeout` seconds."""
+        with self._state_changed:
+            return self._state_changed.wait_for(lambda: self.state is state, timeout)
+
+    def _enter(self, state: RunState) -> None:
+        with self._state_changed:
+            if state is not self.state:
+                log.info("adaptor state", adaptor=self.adaptor.name, state=str(state))
+            self.state = state
+            self._state_changed.notify_all()
+
+    def _own(self) -> bool:
+        """Become the one process that uses the local ledger; wait as standby as long as another is."""
+        while self._ownership and not self._ownership.acquire():
+            self._enter(RunState.STANDBY)
+            if self._stop.wait(_STANDBY_INTERVAL):
+                return False
+        return True
+
+    def _wait_out(self, trouble: AdaptorError) -> None:
+        self.trouble = trouble
+        self._enter(RunState.PAUSED)
+        pause = self._pause * random.uniform(0.5, 1.0)  # many adaptors lose one broker at the same moment
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        facts = {"adaptor": self.adaptor.name, "why": type(trouble).__name__, "error": str(trouble)}
+        log.warning("paused", again_in=round(pause, 2), **facts)
+        self._stop.wait(pause)
+
+    def _session(self) -> None:
+        """Consume until something fails (raises it) or `stop` is called (returns)."""
+        self._wake.clear()
+        self.trouble = None
+        self.ledger.open()
+        self._family.open()
+        self._family.probe()
+        workers = None
+        try:
+            self._connect()
+            self._pipeline.sweep()
+            workers = self._start_consuming()
+            self._watch()
+        finally:
+            self._end_session(workers)
+        if self.trouble is not None:
+            raise self.trouble
+
+    def _connect(self) -> None:
+        self.transport.open()
+        if self.settings.broker.declare:
+            self.transport.declare(self._topology)
+        elif missing := self.transport.missing(self._topology):
+            raise ConfigError(
+                f"{self.transport.name} lacks {', '.join(missing)}; create them with `adaptor topology apply`, "
+                "or let the adaptor do it: [broker] declare = true"
+            )
+
+    def _start_consuming(self) -> Workers:
+        runner = self.settings.runner
+        batch_size = min(runner.batch_size, self._family.batch_limit)
+        workers = Workers(runner.concurrency, batch_size, self._process, self.adaptor.name)
+        self.transport.consume(
+            self.adaptor.name,
+            prefetch=self.settings.broker.prefetch,
+            on_deliveries=workers.put,
+            on_lost=self._report,
+            exclusive=self._ownership is not None,
+        )
+        self._enter(RunState.CONSUMING)
+        return workers
+
+    def _watch(self) -> None:
+        while not self._wake.wait(_SWEEP_INTERVAL):
+            self._pipeline.sweep()
+
+    def _process(self, deliveries: list[Delivery]) -> None:
+        """One batch, on a worker thread."""
+        try:
+            settlement = self._pipeline.process(deliveries)
+        except (BrokerError, LedgerError) as error:
+            self._report(error)
+            return
+        except Exception as error:
+            log.exception("a bug in the toolkit: nothing of this batch was settled", adaptor=self.adaptor.name)
+            self._report(LedgerError(f"unexpected {type(error).__name__}: {error}"))
+            return
+        self.transport.ack(settlement.ack)
+        self.transport.release(settlement.release)
+        if settlement.unavailable is not None:
+            self._report(settlement.unavailable)
+        elif settlement.ack:
+            self._pause = _FIRST_PAUSE
+
+    def _report(self, trouble: Exception) -> None:
+        """Trouble ends the session. The first one is what the session raises."""
+        if self.trouble is None:
+            known = isinstance(trouble, AdaptorError)
+            self.trouble = trouble if known else BrokerError(f"{type(trouble).__name__}: {trouble}")
+        self._wake.set()
+
+    def _end_session(self, workers: Workers | None) -> None:
+        """Order matters: no new deliveries, then running batches end and settle, then what is left goes back."""
+        if self._stop.is_set():
+            self._enter(RunState.STOPPING)
+        try:
+            if workers is not None:
+                self._try_quietly(self.transport.cancel)
+                if not workers.stop(self.settings.runner.drain_timeout):
+                    log.error(
+                        "handlers still running after drain_timeout; their events will be delivered again",
+                        adaptor=self.adaptor.name,
+                        seconds=self.settings.runner.drain_timeout,
+                    )
+        finally:
+            self._try_quietly(self.transport.close)
+
+    def _try_quietly(self, step: Callable[[], None]) -> None:
+        """On the way out of a broken connection its own errors say nothing new."""
+        try:
+            step()
+        except BrokerError as error:
+            log.debug("while ending the session", adaptor=self.adaptor.name, error=str(error))

@@ -1,0 +1,57 @@
+"""The database handle of a handler: an SQLAlchemy connection inside a transaction that the toolkit ends."""
+
+from typing import NoReturn
+
+import sqlalchemy
+from sqlalchemy import Engine, event
+
+from adapter_sdk.errors import PermanentError
+
+# How long a SQLite transaction waits for another's, in seconds.
+_SQLITE_BUSY_TIMEOUT = 10.0
+
+
+class Connection(sqlalchemy.Connection):
+    """What a SQL handler is given. Execute statements on it; the transaction ends with the handler.
+
+    Returning commits the effect together with the record that it happened; raising rolls both back. `begin_nested` gives
+    a savepoint. Ending the transaction from inside would tear the two apart, so that is refused with PermanentError.
+    """
+
+    def commit(self) -> NoReturn:
+        """Refused: the toolkit commits when the handler returns."""
+        raise PermanentError("a handler does not commit: return, and effect and record are committed together")
+
+    def rollback(self) -> NoReturn:
+        """Refused: raise instead."""
+        raise PermanentError("a handler does not roll back: raise, and nothing of it happens")
+
+    def close(self) -> None:
+        """Refused while the transaction is open; called by the toolkit when it has ended."""
+        if self.in_transaction():
+            raise PermanentError("a handler does not close its connection: return or raise")
+        super().close()
+
+
+def make_engine(url: str) -> Engine:
+    """An engine whose pooled connections are looked at before use, so that a dead one fails no event.
+
+    Raises sqlalchemy.exc.ArgumentError or ImportError if the URL or its driver cannot be used.
+    """
+    engine = sqlalchemy.create_engine(url, pool_pre_ping=True, max_overflow=-1)
+    if engine.dialect.name == "sqlite":
+        _begin_at_the_beginning(engine)
+    return engine
+
+
+def _begin_at_the_beginning(engine: Engine) -> None:
+    """Python's sqlite3 opens a transaction at the first write only; what a handler reads before would be outside it."""
+
+    @event.listens_for(engine, "connect")
+    def no_implicit_begin(dbapi_connection: sqlalchemy.engine.interfaces.DBAPIConnection, _: object) -> None:
+        dbapi_connection.isolation_level = None
+        dbapi_connection.execute(f"PRAGMA busy_timeout = {int(_SQLITE_BUSY_TIMEOUT * 1000)}")
+
+    @event.listens_for(engine, "begin")
+    def explicit_begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,45 @@
+"""What a database error means for the event: grouped by SQLSTATE, or by SQLite's result code."""
+
+from sqlalchemy import exc
+
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, Refused, TransientError
+
+# SQLSTATE classes of ISO 9075 and appendix A of the PostgreSQL manual.
+_GONE = ("08", "57P", "53")
+"""Connection exceptions, operator intervention (shutdown), insufficient resources."""
+_LATER = ("40", "55", "23503")
+"""Deadlock and serialisation, object in use, and a foreign key whose row another event may yet bring."""
+_REFUSED = ("22", "23", "44", "P0001")
+"""Data exceptions, integrity violations, WITH CHECK OPTION, and what a procedure raises on purpose."""
+
+
+def translate(error: exc.SQLAlchemyError) -> AdaptorError:
+    """The error of the tree in adapter_sdk.errors for an SQLAlchemy error. What is not known is transient."""
+    if isinstance(error, exc.DBAPIError):
+        text = _sentence(error)
+        if error.connection_invalidated or isinstance(error, exc.InterfaceError):
+            return BackendUnavailable(text)
+        code = _code(error)
+        if code.startswith(_GONE) or (not code and isinstance(error, exc.OperationalError)):
+            return BackendUnavailable(text)
+        if code.startswith(_LATER) or code in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT_FOREIGNKEY"):
+            return TransientError(text)
+        if code.startswith((*_REFUSED, "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")):
+            return Refused(text)
+        return TransientError(text)
+    if isinstance(error, exc.TimeoutError):
+        return BackendUnavailable(f"no free connection: {error}")
+    return TransientError(f"{type(error).__name__}: {error}")
+
+
+def _code(error: exc.DBAPIError) -> str:
+    cause = error.orig
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or getattr(cause, "sqlite_errorname", None)
+    return str(code or "")
+
+
+def _sentence(error: exc.DBAPIError) -> str:
+    """What the database said, with the statement but without its parameters, which are the event's data."""
+    statement = f" [{' '.join(error.statement.split())[:300]}]" if error.statement else ""
+    first_line = str(error.orig).strip().partition("\n")[0]
+    return f"{type(error.orig).__name__}: {first_line}{statement}"
