@@ -1,0 +1,1 @@
+"""The record formats, one file per format, each declared on frozen pydantic models."""
