@@ -1,0 +1,9 @@
+"""Real services for the tests, private to one run: RabbitMQ, PostgreSQL and PHP on free ports of the loopback.
+
+Tests take them as fixtures (tests/conftest.py). A server dies with the run that started it, also when pytest is killed.
+"""
+
+from tests.services.ports import free_port
+from tests.services.waiting import wait_until
+
+__all__ = ["free_port", "wait_until"]
