@@ -10,7 +10,10 @@ from adaptors.files.formats.record import Record, explain, numbered
 
 
 class JsonLines(Record):
-    """A record as one line of JSON, as pydantic writes it: decimals as strings, times in ISO 8601, names by alias."""
+    """A record as one line of JSON, as pydantic writes and reads it: decimals as strings, times in ISO 8601.
+
+    Names are pydantic's aliases: a field that the file calls otherwise has a `validation_alias` as well.
+    """
 
     @classmethod
     def encode_all(cls, records: Iterable[Self]) -> bytes:

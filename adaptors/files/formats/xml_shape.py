@@ -97,14 +97,14 @@ def fill(element: Element, members: tuple[Member, ...], values: dict[str, Any], 
         if member.place is Attribute:
             element.set(member.tag, _text(value, here))
         elif member.place is Content:
-            element.text = _text(value, here)
+            element.text = _text(value, here) or None
         else:
             for item in value if member.many else (value,):
                 child = etree.SubElement(element, member.tag)
                 if member.read is None:
                     fill(child, member.members, item, here)
                 else:
-                    child.text = _text(item, here)
+                    child.text = _text(item, here) or None
 
 
 def _text(value: object, where: str) -> str:
