@@ -42,6 +42,11 @@ class RunState(StrEnum):
     STOPPED = "stopped"
 
 
+def ledger_of(adaptor: type[Adaptor], family: Family[Any], settings: Settings) -> Ledger:
+    """The ledger of an adaptor, not yet open: the one inside its backend if there is one, else a local file."""
+    return family.ledger() or sqlite_ledger(settings.ledger_path(adaptor.name), adaptor.name)
+
+
 class Runner:
     """Runs one adaptor until it is told to stop.
 
@@ -59,10 +64,9 @@ class Runner:
         """Why the runner is paused; None while it consumes."""
         self._family: Family[Any] = adaptor._family(settings.family)
         self._family.bind(self.adaptor)
-        path = settings.ledger_path(adaptor.name)
-        own = self._family.ledger()
-        self._ownership = Ownership(path) if own is None else None
-        self.ledger: Ledger = own if own is not None else sqlite_ledger(path, adaptor.name)
+        self.ledger: Ledger = ledger_of(adaptor, self._family, settings)
+        local = self._family.ledger() is None
+        self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
         self._stop = threading.Event()

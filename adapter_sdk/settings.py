@@ -40,6 +40,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class AdaptorSettings(Section):
+    """`[adaptor]`: which adaptor this file is for, as `package.module:ClassName`; commands then need not name it."""
+
+    app: str | None = None
+
+
 class BrokerSettings(Section):
     """`[broker]`: where the events are. The URL may hold a password and is printed without it."""
 
@@ -98,6 +104,7 @@ class LogSettings(Section):
 class Settings(Section):
     """All settings of one adaptor process. `family` is the section of the adaptor's family, by that family's model."""
 
+    adaptor: AdaptorSettings = AdaptorSettings()
     broker: BrokerSettings = BrokerSettings()
     ledger: LedgerSettings = LedgerSettings()
     limits: LimitSettings = LimitSettings()
@@ -117,7 +124,7 @@ def load_settings(
 ) -> Settings:
     """Read file and environment. Without `path`, `adaptor.toml` here is read if it is there.
 
-    Raises ConfigError with one sentence per fault: where it stands, what is wrong, and for a wrong name the near ones.
+    Without an adaptor the sections of families are passed over, because nobody can say what belongs in them. Raises ConfigError with one sentence per fault: where it stands, what is wrong, and for a wrong name the near ones.
     """
     environ = os.environ if environ is None else environ
     faults: list[str] = []
@@ -126,10 +133,12 @@ def load_settings(
     sections = dict(_SECTIONS)
     if adaptor is not None and adaptor._settings_section and adaptor._settings_model:
         sections[adaptor._settings_section] = adaptor._settings_model
-    values = _overlay(values, _from_environment(environ, sections, faults))
+    values = _overlay(values, _from_environment(environ, sections, faults, adaptor))
     read: dict[str, Any] = {}
     for name in sorted(set(values) | set(sections)):
         if name not in sections:
+            if adaptor is None:
+                continue
             faults.append(f"{file}: unknown section [{name}]{_near(name, sections)}")
             continue
         try:
@@ -149,6 +158,7 @@ def load_settings(
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
+    "adaptor": AdaptorSettings,
     "broker": BrokerSettings,
     "ledger": LedgerSettings,
     "limits": LimitSettings,
@@ -172,13 +182,18 @@ def _read_file(path: Path | None, faults: list[str]) -> tuple[Path | None, dict[
 
 
 def _from_environment(
-    environ: Mapping[str, str], sections: Mapping[str, type[BaseModel]], faults: list[str]
+    environ: Mapping[str, str],
+    sections: Mapping[str, type[BaseModel]],
+    faults: list[str],
+    adaptor: type[Adaptor] | None,
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable in _RESERVED:
             continue
         section, _, key = variable[len(PREFIX) :].lower().partition("_")
+        if section not in sections and adaptor is None:
+            continue
         if section not in sections or key not in sections[section].model_fields:
             known = [f"{PREFIX}{name}_{field}".upper() for name in sections for field in sections[name].model_fields]
             faults.append(f"environment: unknown setting {variable}{_near(variable, known)}")

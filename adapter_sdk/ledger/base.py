@@ -200,6 +200,10 @@ class Ledger(Journal, Protocol):
         """The entry of one event."""
         ...
 
+    def lookup(self, id: str) -> list[Entry]:
+        """Entries whose event has this id, whatever its source."""
+        ...
+
     def reopen(self, key: Key, now: float) -> Entry | None:
         """Make a dead letter wait for new attempts, from 0; its message is unsent. None if it is not a dead letter."""
         ...

@@ -273,6 +273,11 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return self._get(rows, key)
 
+    def lookup(self, id: str) -> list[Entry]:
+        """Entries whose event has this id, whatever its source."""
+        with self.database.transaction() as rows:
+            return self._select(rows, "id = :id ORDER BY updated_at", {"id": id})
+
     def reopen(self, key: Key, now: float) -> Entry | None:
         """Make a dead letter wait for new attempts, from 0; its message is unsent."""
         statement = (

@@ -1,0 +1,5 @@
+"""The command line: `adaptor`."""
+
+from adapter_sdk.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,86 @@
+"""`adaptor doctor`: does everything around the adaptor answer?"""
+
+from collections.abc import Callable
+
+import click
+
+from adapter_sdk.cli.common import FAILED, App, app_options, echo_json, echo_table
+from adapter_sdk.errors import AdaptorError, ConfigError
+from adapter_sdk.topology import plan
+
+
+@click.command()
+@app_options
+def doctor(app: App, as_json: bool) -> None:
+    """Connect to broker, ledger and backend, consume nothing, and say what fails and what to do.
+
+    Exit status 0 if all is well, 1 if something failed, 3 if the settings cannot be read.
+    """
+    settings = app.settings
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("static check", lambda: _static(app)),
+        ("broker", lambda: _broker(app)),
+        ("backend", lambda: _backend(app)),
+        ("ledger", lambda: _ledger(app)),
+    ]
+    rows = [(name, *_try(test)) for name, test in checks]
+    app.family.close()
+    if as_json:
+        echo_json(
+            {
+                "adaptor": app.adaptor.name,
+                "folder": str(settings.folder),
+                "checks": [{"check": name, "ok": ok, "says": says} for name, ok, says in rows],
+            }
+        )
+    else:
+        echo_table(("CHECK", "", "SAYS"), [(name, "ok" if ok else "FAILED", says) for name, ok, says in rows])
+    if not all(ok for _, ok, _ in rows):
+        click.get_current_context().exit(FAILED)
+
+
+def _try(test: Callable[[], str]) -> tuple[bool, str]:
+    try:
+        return True, test()
+    except ConfigError as error:
+        return False, "; ".join(error.faults)
+    except AdaptorError as error:
+        return False, str(error)
+
+
+def _static(app: App) -> str:
+    faults = app.family.check()
+    if faults:
+        raise ConfigError(*faults)
+    return app.family.promise
+
+
+def _broker(app: App) -> str:
+    transport = app.transport()
+    try:
+        transport.open()
+        missing = transport.missing(plan(app.adaptor, app.settings))
+        if missing and not app.settings.broker.declare:
+            raise ConfigError(f"missing: {', '.join(missing)}; create them with `adaptor topology apply`")
+        later = f"; not there yet, made at the first run: {', '.join(missing)}" if missing else ""
+        return f"{transport.name}{later}"
+    finally:
+        transport.close()
+
+
+def _backend(app: App) -> str:
+    app.family.open()
+    app.family.probe()
+    return "answers"
+
+
+def _ledger(app: App) -> str:
+    ledger = app.ledger if app.family.ledger() or app.settings.ledger_path(app.adaptor.name).exists() else None
+    if ledger is None:
+        return f"{app.settings.ledger_path(app.adaptor.name)} is made at the first run"
+    ledger.open()
+    try:
+        counts = ledger.counts()
+    finally:
+        ledger.close()
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "empty"
