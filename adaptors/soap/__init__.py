@@ -1,0 +1,19 @@
+"""The SOAP family: an adaptor in front of a SOAP service, version 1.1 or 1.2."""
+
+from adaptors.soap.adaptor import SoapAdaptor
+from adaptors.soap.contract import UnknownOperation
+from adaptors.soap.faults import Reject, Retry, SoapFault, Unavailable
+from adaptors.soap.service import SoapService, connect
+from adaptors.soap.settings import SoapSettings
+
+__all__ = [
+    "Reject",
+    "Retry",
+    "SoapAdaptor",
+    "SoapFault",
+    "SoapService",
+    "SoapSettings",
+    "Unavailable",
+    "UnknownOperation",
+    "connect",
+]

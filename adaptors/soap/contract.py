@@ -1,0 +1,246 @@
+"""Contract: one port of one WSDL. From a handler's arguments to the bytes of a request, and from an answer to values.
+
+The only place that meets zeep. zeep knows the types; the files come from `vendored`, the bytes go through `http`, and
+what zeep does not check is checked here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import zeep
+import zeep.exceptions
+from lxml import etree
+from zeep.wsdl import Document
+from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
+
+from adapter_sdk.errors import ConfigError, InvalidData, PermanentError
+from adaptors.soap.envelope import SOAP_11, SOAP_12, UnreadableError, open_envelope
+from adaptors.soap.faults import SoapFault, read_fault
+from adaptors.soap.record import Answer
+from adaptors.soap.settings import SoapSettings, check_endpoint
+from adaptors.soap.validation import BodySchema
+from adaptors.soap.vendored import Vendored, collect
+
+_WSA = "http://www.w3.org/2005/08/addressing"
+
+
+class UnknownOperation(PermanentError, AttributeError):
+    """The WSDL's port has no operation of this name. Also an AttributeError, as Python asks of a missing attribute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be sent. `digest` is of the body alone: the same for every attempt that asks for the same."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    digest: str
+
+
+class Contract:
+    """What the service promises. Made once and used by all threads. Raises ConfigError, naming each fault."""
+
+    def __init__(self, settings: SoapSettings) -> None:
+        self._wsdl = str(settings.wsdl)
+        vendored = collect(settings.wsdl, settings.wsdl_folder)
+        self._types, services = _load(vendored, self._wsdl)
+        port = _choose(_soap_ports(services), settings)
+        self._binding = port.binding
+        self._schema = BodySchema(vendored) if settings.validate_requests else None
+        self._always_message_id = settings.message_id_header
+        self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
+        self.endpoint = settings.endpoint or _published(port, self._wsdl)
+
+    @property
+    def operations(self) -> list[str]:
+        """The names of the operations, sorted."""
+        return sorted(self._binding.all())
+
+    def check_operation(self, name: str) -> None:
+        """Raise UnknownOperation, naming near ones, unless the port has operation `name`."""
+        if name not in self._binding.all():
+            near = get_close_matches(name, self.operations, n=3) or self.operations[:10]
+            raise UnknownOperation(f"{self._wsdl}: no operation {name!r}; there is {', '.join(near) or 'none'}")
+
+    def knows_element(self, name: str) -> bool:
+        """Whether the schemas define the global element "{namespace}name"."""
+        return self._element(name) is not None
+
+    def build(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], message_id: str) -> Request:
+        """Render and validate a request. Raises InvalidData for values, PermanentError for names that do not fit."""
+        described = self._binding.get(operation)
+        _refuse_floats(described.input.body, kwargs, operation)
+        try:
+            envelope = described.create(*args, **kwargs).content
+        except (zeep.exceptions.ValidationError, ValueError) as error:
+            raise InvalidData(f"{operation}: the request breaks the WSDL's types, nothing was sent: {error}") from error
+        except (TypeError, AttributeError, zeep.exceptions.Error) as error:
+            raise PermanentError(
+                f"{operation}: the arguments do not fit the WSDL, nothing was sent: {error}"
+            ) from error
+        body = envelope.find(f"{{{self.version}}}Body")
+        self._validate(operation, described, body)
+        digest = hashlib.sha256(etree.tostring(body)).hexdigest()
+        action = described.soapaction or ""
+        if described.abstract.wsa_action or self._always_message_id:
+            self._address(envelope, described.abstract.wsa_action or action, message_id)
+        content = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
+        return Request(content, self._http_headers(action), digest)
+
+    def read(self, operation: str, answer: Answer) -> Any:
+        """The value in an answer, or a SoapFault. Raises UnreadableError.
+
+        zeep's rules hold: an answer that is one element of one child is that child's value.
+        """
+        described = self._binding.get(operation)
+        if not answer.body.strip():
+            if described.output is None and 200 <= answer.status < 300:
+                return None
+            raise UnreadableError("its body is empty")
+        envelope = open_envelope(answer.body, answer.content_type, self.version)
+        if envelope.fault is not None:
+            return self._fault(described, envelope.fault)
+        if not 200 <= answer.status < 300:
+            raise UnreadableError(f"it is a normal answer with HTTP status {answer.status}")
+        try:
+            value = described.process_reply(envelope.root)
+        except Exception as error:  # zeep's parser fails in many ways, and each means that the answer cannot be read
+            raise UnreadableError(f"it breaks the WSDL's types: {type(error).__name__}: {error}") from error
+        if _has_raw_elements(value):
+            raise UnreadableError("it has elements that the WSDL does not know in this place")
+        return value
+
+    def _validate(self, operation: str, described: Any, body: etree._Element) -> None:
+        # An rpc wrapper is no element of the schema: zeep's own checks are all there is.
+        if self._schema is None or described.style == "rpc":
+            return
+        for element in body:
+            faults = self._schema.faults(element)
+            if faults:
+                raise InvalidData(f"{operation}: the request breaks the WSDL's schema, nothing was sent: {faults}")
+
+    def _address(self, envelope: etree._Element, action: str, message_id: str) -> None:
+        header = envelope.find(f"{{{self.version}}}Header")
+        if header is None:
+            header = etree.Element(f"{{{self.version}}}Header")
+            envelope.insert(0, header)
+        for name, value in (("Action", action), ("MessageID", message_id), ("To", self.endpoint)):
+            etree.SubElement(header, f"{{{_WSA}}}{name}", nsmap={"wsa": _WSA}).text = value
+
+    def _http_headers(self, action: str) -> dict[str, str]:
+        if self.version == SOAP_12:
+            kind = "application/soap+xml"
+            return {"Content-Type": f'{kind}; charset=utf-8; action="{action}"', "Accept": kind}
+        return {"Content-Type": "text/xml; charset=utf-8", "Accept": "text/xml", "SOAPAction": f'"{action}"'}
+
+    def _fault(self, described: Any, element: etree._Element) -> SoapFault:
+        declared = {
+            part.element.qname.text
+            for message in (described.abstract.fault_messages or {}).values()
+            for part in message.parts.values()
+            if part.element is not None
+        }
+        return read_fault(element, declared.__contains__, self._typed)
+
+    def _typed(self, element: etree._Element) -> Any:
+        known = self._element(etree.QName(element).text)
+        if known is None:
+            return None
+        try:
+            return known.parse(element, self._types)
+        except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
+            return None
+
+    def _element(self, name: str) -> Any:
+        try:
+            return self._types.get_element(etree.QName(name))
+        except (zeep.exceptions.LookupError, zeep.exceptions.NamespaceError, ValueError):
+            return None
+
+
+class _Files(zeep.Transport):
+    """What zeep reads files through: it is given what was collected, and nothing else."""
+
+    def __init__(self, vendored: Vendored) -> None:
+        self._vendored = vendored
+        self._close_session = False  # zeep's destructor asks for it
+
+    def load(self, url: str) -> bytes:
+        return self._vendored.content(url)
+
+
+def _load(vendored: Vendored, wsdl: str) -> tuple[Any, Mapping[str, Any]]:
+    settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False)
+    try:
+        files: Any = _Files(vendored)  # zeep annotates the class where it takes an object
+        document = Document(vendored.root, files, settings=settings)
+    except ConfigError:
+        raise
+    except Exception as error:  # zeep fails in many ways on a WSDL that is not one
+        raise ConfigError(f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}") from error
+    return document.types, document.services
+
+
+def _soap_ports(services: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    return [
+        (service.name, port.name, port)
+        for service in services.values()
+        for port in service.ports.values()
+        if isinstance(port.binding, Soap11Binding | Soap12Binding)
+    ]
+
+
+def _choose(ports: list[tuple[str, str, Any]], settings: SoapSettings) -> Any:
+    chosen = [
+        port for service, name, port in ports if settings.service in (None, service) and settings.port in (None, name)
+    ]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not ports:
+        raise ConfigError(f"wsdl: {settings.wsdl} has no port that speaks SOAP over HTTP")
+    choices = "; ".join(f'service = "{service}", port = "{name}" ({_speaks(port)})' for service, name, port in ports)
+    asked = f"service {settings.service or '(any)'}, port {settings.port or '(any)'}"
+    fault = "several ports fit" if chosen else "no port fits"
+    raise ConfigError(f"wsdl: {settings.wsdl}: {fault} {asked}; set `service` and `port` to one of: {choices}")
+
+
+def _speaks(port: Any) -> str:
+    return "SOAP 1.2" if isinstance(port.binding, Soap12Binding) else "SOAP 1.1"
+
+
+def _published(port: Any, wsdl: str) -> str:
+    address = port.binding_options.get("address") or ""
+    try:
+        check_endpoint(address)
+    except ValueError as error:
+        raise ConfigError(f"endpoint: not set, and the address in {wsdl} is {address!r}: {error}") from error
+    return str(address)
+
+
+def _refuse_floats(element: Any, value: Any, path: str) -> None:
+    """Raise InvalidData for a float given to a decimal: zeep would send 0.1 + 0.2 as 0.30000000000000004."""
+    if isinstance(value, float) and isinstance(getattr(element, "type", None), zeep.xsd.Decimal):
+        raise InvalidData(f"{path}: {value!r} is a float, and the WSDL wants a decimal: give a Decimal or an int")
+    children = dict(getattr(getattr(element, "type", None), "elements", None) or ())
+    for name, inner in _members(value):
+        if name in children:
+            for item in inner if isinstance(inner, list | tuple) else (inner,):
+                _refuse_floats(children[name], item, f"{path}.{name}")
+
+
+def _members(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, zeep.xsd.CompoundValue):
+        return value.__values__.items()
+    return value.items() if isinstance(value, Mapping) else ()
+
+
+def _has_raw_elements(value: Any) -> bool:
+    """Whether zeep met something that it could not place; it puts that aside without a word."""
+    if isinstance(value, list):
+        return any(_has_raw_elements(item) for item in value)
+    return isinstance(value, zeep.xsd.CompoundValue) and any(
+        bool(inner) if name == "_raw_elements" else _has_raw_elements(inner) for name, inner in value.__values__.items()
+    )

@@ -1,0 +1,53 @@
+"""The envelope of an answer: parsed with nothing left open, whatever a server or somebody in between may send."""
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+from adaptors.soap.hardened import XmlError, parse
+
+SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
+SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
+_ENVELOPES = {f"{{{namespace}}}Envelope": namespace for namespace in (SOAP_11, SOAP_12)}
+
+
+class UnreadableError(Exception):
+    """The answer arrived and is not what the WSDL promises; says what is wrong with it, without its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A SOAP envelope in the version that was asked for. `fault` is its Fault element, if there is one."""
+
+    root: etree._Element
+    fault: etree._Element | None
+
+
+def open_envelope(body: bytes, content_type: str, version: str) -> Envelope:
+    """Parse an answer. `version` is the envelope's namespace. Raises UnreadableError.
+
+    Some servers answer SOAP 1.2 in an envelope of 1.1, and the reverse: the content counts, so the envelope is renamed.
+    """
+    if content_type.partition(";")[0].strip().lower() == "multipart/related":
+        raise UnreadableError("it is multipart/related (MTOM or attachments), which was not asked for")
+    try:
+        root = parse(body)
+    except XmlError as error:
+        raise UnreadableError(str(error)) from error
+    found = _ENVELOPES.get(root.tag)
+    if found is None:
+        raise UnreadableError(f"it is no SOAP envelope but <{root.tag}> ({content_type or 'no content type'})")
+    if found != version:
+        _rename(root, found, version)
+    content = root.find(f"{{{version}}}Body")
+    if content is None:
+        raise UnreadableError("its envelope has no Body")
+    return Envelope(root, content.find(f"{{{version}}}Fault"))
+
+
+def _rename(root: etree._Element, found: str, version: str) -> None:
+    own = [root, *(child for child in root if isinstance(child.tag, str))]
+    own += [fault for child in own[1:] for fault in child.iterfind(f"{{{found}}}Fault")]
+    for element in own:
+        if etree.QName(element).namespace == found:
+            element.tag = f"{{{version}}}{etree.QName(element).localname}"

@@ -1,0 +1,123 @@
+"""SoapFamily: effects through a SOAP service, each call written down before it leaves."""
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+
+import structlog
+
+from adapter_sdk.errors import AdaptorError, ConfigError, InDoubt
+from adapter_sdk.family import Claim, Family
+from adapter_sdk.ledger.base import Journal, State
+from adaptors.soap.contract import Contract, UnknownOperation
+from adaptors.soap.http import HttpEndpoint
+from adaptors.soap.journal import LedgerCalls, answered_calls
+from adaptors.soap.outcome import FaultMapping
+from adaptors.soap.service import Backend, SoapService, doubt_of
+from adaptors.soap.settings import SoapSettings
+
+_log = structlog.get_logger(__name__)
+
+# The name space of our message ids (RFC 9562, section 5.5); any constant would do, but it must never change.
+_MESSAGE_IDS = uuid.UUID("6a3a4a6e-31d5-5d0c-9f0e-5d7a3c1c8e42")
+
+
+class SoapFamily(Family[SoapService]):
+    """One SOAP service behind an adaptor.
+
+    Before a call leaves, the ledger's row says CALLING; when its answer has been read, the row keeps it. So an event
+    whose process died in between is in doubt, and a handler of several calls makes none of the answered ones again.
+    Operations in `queries` have no effect: they are neither written down nor ever in doubt.
+    """
+
+    promise = (
+        "At most one unverified attempt: a call whose answer is lost leaves the event in doubt, to be settled by"
+        " `verify`, by sending it again if it is idempotent, or by a person."
+    )
+    # Calls wait for their answers one after the other, so that a larger share would keep other workers idle.
+    batch_limit: ClassVar[int] = 1
+
+    def __init__(self, settings: SoapSettings, faults: FaultMapping, queries: Collection[str]) -> None:
+        self._settings = settings
+        self._faults = faults
+        self._queries = queries
+        self._made: Backend | None = None
+
+    def check(self) -> list[str]:
+        """Faults of the WSDL, its schemas, the port and the names that the adaptor declares."""
+        try:
+            contract = self._backend().contract
+        except ConfigError as error:
+            return list(error.faults)
+        return [fault for name in self._queries if (fault := _unknown(contract, name))]
+
+    def open(self) -> None:
+        """Read the WSDL if that has not been done, and see that the service can be reached."""
+        faults = self.check()
+        if faults:
+            raise ConfigError(*faults)
+        backend = self._backend()
+        if self._settings.endpoint is None:
+            _log.warning("no endpoint is set; the address in the WSDL is used", endpoint=backend.http.name)
+        for name in self._faults:
+            if name.startswith("{") and not backend.contract.knows_element(name):
+                _log.warning("a fault is mapped that the WSDL does not know", fault=name)
+        backend.http.probe()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._made is not None:
+            self._made.http.close()
+
+    def probe(self) -> None:
+        """Connect to the service and hang up."""
+        self._backend().http.probe()
+
+    @contextmanager
+    def handle(self, claim: Claim, journal: Journal | None) -> Iterator[SoapService]:
+        """The service, with this event's record of calls. What `verify` calls has no effect to record."""
+        # An effect that may be repeated needs no record: it is asked for again, whole.
+        recorded = None if journal is None or claim.handler.options.idempotent else LedgerCalls(journal, claim)
+        service = SoapService(
+            self._backend(),
+            journal=recorded,
+            message_id=lambda step: _message_id(claim, step),
+            timeout=claim.handler.options.timeout,
+            only_asks=journal is None,
+        )
+        try:
+            yield service
+        except AdaptorError:
+            raise
+        except Exception as error:
+            if (doubt := doubt_of(service)) is not None:
+                raise InDoubt(f"{doubt} The handler then failed: {type(error).__name__}: {error}") from error
+            raise
+
+    def forget_doubt(self, claim: Claim, journal: Journal) -> None:
+        """The doubtful call did not happen. The calls before it were answered, and stay."""
+        evidence: Mapping[str, object] = {"calls": answered_calls(claim.evidence)}
+        with journal.transaction() as transaction:
+            transaction.note(claim.key, claim.token, State.CLAIMED, evidence)
+        claim.evidence = evidence
+
+    def _backend(self) -> Backend:
+        if self._made is None:
+            contract = Contract(self._settings)
+            http = HttpEndpoint(contract.endpoint, self._settings)
+            self._made = Backend(contract, http, self._settings.timeout, self._faults, self._queries)
+        return self._made
+
+
+def _message_id(claim: Claim, step: str) -> str:
+    identity = "\n".join((claim.event.source, claim.event.id, step))
+    return f"urn:uuid:{uuid.uuid5(_MESSAGE_IDS, identity)}"
+
+
+def _unknown(contract: Contract, name: str) -> str | None:
+    try:
+        contract.check_operation(name)
+    except UnknownOperation as error:
+        return f"queries: {error}"
+    return None

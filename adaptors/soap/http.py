@@ -1,0 +1,202 @@
+"""HttpEndpoint: one POST to one address over HTTP/1.1, with one deadline for all of it.
+
+Built on http.client, which does nothing unasked: no redirects, no proxies or credentials from the environment, no
+second try, no cookies. A connection is used again only after a short rest and only if the server has not closed it
+meanwhile, because a request lost on a stale connection looks exactly like one that was executed.
+"""
+
+import ssl
+import threading
+import time
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
+from urllib.parse import urlsplit
+
+from adapter_sdk.errors import BackendUnavailable, ConfigError
+from adapter_sdk.redaction import redact_url
+from adaptors.soap.connection import Clock, Connection, dial
+from adaptors.soap.record import Answer, CallRecord, Phase
+from adaptors.soap.settings import SoapSettings
+
+_CHUNK = 65_536  # bytes of one read
+
+
+class HttpError(Exception):
+    """The exchange did not end with a whole answer. The call's record tells how far it came."""
+
+
+class HttpEndpoint:
+    """One address. Each thread that posts has its own connection; all are closed by `close`."""
+
+    def __init__(self, url: str, settings: SoapSettings) -> None:
+        parts = urlsplit(url)
+        self.name = redact_url(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._settings = settings
+        self._tls = _tls(settings) if parts.scheme == "https" else None
+        self._headers = _fixed_headers(settings)
+        self._idle = threading.local()
+        self._open: set[Connection] = set()
+        self._lock = threading.Lock()
+
+    def probe(self) -> None:
+        """Connect and hang up. Raises BackendUnavailable."""
+        record = CallRecord("probe", self.name)
+        try:
+            self._drop(self._connect(Clock(self._settings.timeout), record))
+        except OSError as error:
+            raise BackendUnavailable(f"{self.name}: cannot connect: {_words(error)}") from error
+
+    def post(self, body: bytes, headers: Mapping[str, str], record: CallRecord, timeout: float) -> Answer:
+        """Send `body` and return the whole answer within `timeout` seconds. `record` is kept up to date throughout.
+
+        Raises HttpError. Looking up the host's name is bounded by the resolver's own time limit only.
+        """
+        clock = Clock(timeout)
+        connection = None
+        try:
+            record.phase = Phase.CONNECT
+            connection = self._take() or self._connect(clock, record)
+            connection.begin(clock, record)
+            record.phase = Phase.SEND
+            response = self._exchange(connection, body, {**self._headers, **headers}, record)
+            answer = _read(response, record, self._settings.max_response_bytes)
+        except (OSError, HTTPException, zlib.error) as error:
+            if connection is not None:
+                self._drop(connection)
+            raise HttpError(_words(error)) from error
+        except HttpError:
+            if connection is not None:
+                self._drop(connection)
+            raise
+        record.phase = Phase.PARSE
+        record.answered_at = clock.elapsed()
+        self._put_back(connection, response)
+        return answer
+
+    def close(self) -> None:
+        """Close every connection, also those of other threads. Calling it twice does nothing."""
+        with self._lock:
+            connections, self._open = self._open, set()
+        for connection in connections:
+            connection.hang_up()
+
+    def _exchange(
+        self, connection: Connection, body: bytes, headers: Mapping[str, str], record: CallRecord
+    ) -> HTTPResponse:
+        try:
+            connection.request("POST", self._target, body, dict(headers))
+        except (BrokenPipeError, ConnectionResetError):
+            # A server may refuse a request before it has read all of it (401, 413), and hang up.
+            if not record.bytes_sent:
+                raise
+            response = connection.getresponse()
+        else:
+            record.phase = Phase.RESPONSE
+            record.sent_at = connection.clock.elapsed()
+            response = connection.getresponse()
+        record.status = response.status
+        record.retry_after = _retry_after(response.headers.get("Retry-After"))
+        return response
+
+    def _take(self) -> Connection | None:
+        connection: Connection | None = getattr(self._idle, "connection", None)
+        self._idle.connection = None
+        if connection is None:
+            return None
+        if connection.rested() < self._settings.keep_alive and connection.is_quiet():
+            return connection
+        self._drop(connection)
+        return None
+
+    def _put_back(self, connection: Connection, response: HTTPResponse) -> None:
+        if response.will_close or self._settings.keep_alive == 0:
+            self._drop(connection)
+        else:
+            connection.rest()
+            self._idle.connection = connection
+
+    def _connect(self, clock: Clock, record: CallRecord) -> Connection:
+        limit = Clock(min(self._settings.connect_timeout, clock.remaining()))
+        connection = Connection(self._host, self._port, dial(self._host, self._port, limit, self._tls))
+        record.connected_at = clock.elapsed()
+        with self._lock:
+            self._open.add(connection)
+        return connection
+
+    def _drop(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        connection.hang_up()
+
+
+def _read(response: HTTPResponse, record: CallRecord, limit: int) -> Answer:
+    """The whole body, at most `limit` bytes of it, as sent and as decompressed. Raises HttpError."""
+    coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
+    if coding not in ("identity", "gzip", "deflate"):
+        raise HttpError(f"the answer is encoded as {coding}, which was not asked for")
+    # Some servers compress unasked. 47: zlib or gzip, whichever the header says.
+    inflate = None if coding == "identity" else zlib.decompressobj(47)
+    body = bytearray()
+    while data := response.read1(_CHUNK):
+        body += inflate.decompress(data, limit + 1 - len(body)) if inflate else data
+        if len(body) > limit:
+            raise HttpError(f"the answer is larger than `max_response_bytes` = {limit}")
+    if response.length or (inflate and not inflate.eof):
+        raise HttpError(f"the answer breaks off after {record.bytes_received} bytes")
+    response.close()
+    return Answer(response.status, response.headers.get("Content-Type") or "", bytes(body))
+
+
+def _fixed_headers(settings: SoapSettings) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "legacy-event-adaptor-toolkit"}
+    if settings.keep_alive == 0:
+        headers["Connection"] = "close"
+    if settings.username is not None and settings.password is not None:
+        pair = f"{settings.username}:{settings.password.get_secret_value()}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode('ascii')}"
+    return headers | {name: value.get_secret_value() for name, value in settings.http_headers.items()}
+
+
+def _tls(settings: SoapSettings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"ca_file: {settings.ca_file} cannot be used as a PEM file of CAs: {error}") from error
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from either form of the header; None if it is absent or unreadable."""
+    if value is None:
+        return None
+    try:
+        return float(int(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, for people; never a part of what the server sent."""
+    match error:
+        case RemoteDisconnected():
+            words = "the server hung up without an answer"
+        case IncompleteRead():
+            words = "the answer breaks off"
+        case HTTPException():
+            words = f"what came back is not HTTP ({type(error).__name__})"
+        case ssl.SSLCertVerificationError():
+            words = f"the server's certificate is not trusted: {error.verify_message}; set `ca_file` to its CA"
+        case zlib.error():
+            words = f"the answer cannot be decompressed: {error}"
+        case _:
+            words = str(error) or type(error).__name__
+    return words

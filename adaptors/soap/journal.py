@@ -1,0 +1,117 @@
+"""CallJournal: what is known of the calls of one event, so that none is made twice unseen."""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from adapter_sdk.errors import PermanentError
+from adapter_sdk.family import Claim
+from adapter_sdk.ledger.base import Journal, State
+from adaptors.soap.record import Answer
+
+
+class CallJournal(Protocol):
+    """The record of the effective calls of one event. `step` counts them from 1 in the order in which they are made.
+
+    `digest` tells whether a later attempt asks for the same. Every method may raise LedgerError or ClaimLost.
+    """
+
+    def answer_of(self, step: int, digest: str) -> Answer | None:
+        """The answer that an earlier attempt was given for this step, or None: make the call.
+
+        Raises PermanentError if the earlier attempt asked for something else.
+        """
+        ...
+
+    def calling(self, step: int, operation: str, digest: str, message_id: str) -> None:
+        """The call is about to leave. When this returns, the intention is durable."""
+        ...
+
+    def answered(self, step: int, answer: Answer) -> None:
+        """The call had its effect, and this is the answer."""
+        ...
+
+    def not_applied(self, step: int) -> None:
+        """The call had no effect: it was not sent, or turned away."""
+        ...
+
+
+class NoCallJournal:
+    """Remembers nothing: for questions, for effects that may be repeated, and for direct use of a service."""
+
+    def answer_of(self, step: int, digest: str) -> Answer | None:
+        return None
+
+    def calling(self, step: int, operation: str, digest: str, message_id: str) -> None:
+        return None
+
+    def answered(self, step: int, answer: Answer) -> None:
+        return None
+
+    def not_applied(self, step: int) -> None:
+        return None
+
+
+class LedgerCalls:
+    """The calls of one claim, kept in the evidence of its ledger row.
+
+    The row is in state CALLING exactly while a call may have left and its outcome is not known; every other change goes
+    back to CLAIMED. Evidence: `{"calls": [{"operation", "digest", "message_id", "answer"?}, ...]}`.
+    """
+
+    def __init__(self, journal: Journal, claim: Claim) -> None:
+        self._journal = journal
+        self._claim = claim
+        self._calls = answered_calls(claim.evidence)
+
+    def answer_of(self, step: int, digest: str) -> Answer | None:
+        if step > len(self._calls):
+            return None
+        earlier = self._calls[step - 1]
+        if earlier["digest"] != digest:
+            raise PermanentError(
+                f"call {step} of {self._claim.handler.where_defined} differs from what an earlier attempt sent and had"
+                f" answered ({earlier['operation']}): for the same event a handler must ask for the same;"
+                " take times and numbers from the event, not from the clock"
+            )
+        return _unpack(earlier["answer"])
+
+    def calling(self, step: int, operation: str, digest: str, message_id: str) -> None:
+        self._calls = [
+            *self._calls[: step - 1],
+            {"operation": operation, "digest": digest, "message_id": message_id},
+        ]
+        self._note(State.CALLING)
+
+    def answered(self, step: int, answer: Answer) -> None:
+        self._calls[step - 1]["answer"] = _pack(answer)
+        self._note(State.CLAIMED)
+
+    def not_applied(self, step: int) -> None:
+        del self._calls[step - 1 :]
+        self._note(State.CLAIMED)
+
+    def _note(self, state: State) -> None:
+        with self._journal.transaction() as transaction:
+            evidence = {"calls": [dict(call) for call in self._calls]}
+            transaction.note(self._claim.key, self._claim.token, state, evidence)
+
+
+def answered_calls(evidence: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The calls of earlier attempts up to the first without an answer."""
+    calls: list[dict[str, Any]] = []
+    for call in (evidence or {}).get("calls", ()):
+        if "answer" not in call:
+            break
+        calls.append(dict(call))
+    return calls
+
+
+def _pack(answer: Answer) -> dict[str, Any]:
+    body = base64.b64encode(zlib.compress(answer.body)).decode("ascii")
+    return {"status": answer.status, "content_type": answer.content_type, "body": body}
+
+
+def _unpack(kept: Mapping[str, Any]) -> Answer:
+    return Answer(kept["status"], kept["content_type"], zlib.decompress(base64.b64decode(kept["body"])))

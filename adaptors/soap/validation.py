@@ -1,0 +1,118 @@
+"""BodySchema: is this body what the WSDL's own schema allows? zeep checks neither simple types nor facets."""
+
+import threading
+from copy import deepcopy
+from typing import Any
+
+from lxml import etree
+
+from adapter_sdk.errors import ConfigError
+from adaptors.soap.vendored import WSDL, XSD, Vendored, references
+
+_XS = f"{{{XSD}}}"
+# More than these are the same fault again and again. Errors.
+_SHOWN = 5
+
+
+class BodySchema:
+    """All schemas of a WSDL as one. Raises ConfigError if libxml2, which is stricter than zeep, cannot use them."""
+
+    def __init__(self, vendored: Vendored) -> None:
+        # A compiled schema has one list of errors, so that two threads must not validate at a time.
+        self._lock = threading.Lock()
+        pieces = _Pieces(vendored)
+        parser = etree.XMLParser(no_network=True, resolve_entities=False)
+        parser.resolvers.add(pieces)
+        try:
+            self._schema = etree.XMLSchema(etree.fromstring(pieces.driver(), parser))
+        except etree.XMLSchemaParseError as error:
+            raise ConfigError(
+                f"{vendored.root}: its schemas cannot be compiled, so requests cannot be validated:"
+                f" {_first(error.error_log)}. Mend the schema, or send requests unvalidated with"
+                " `validate_requests = false`"
+            ) from error
+
+    def faults(self, element: etree._Element) -> str:
+        """What is wrong with a body element: each element, its value and the rule that it breaks. "" if nothing is."""
+        with self._lock:
+            return "" if self._schema.validate(element) else _first(self._schema.error_log)
+
+
+class _Pieces(etree.Resolver):
+    """Gives libxml2 the schemas out of memory, so that nothing is left for it to look for.
+
+    It takes only one document per namespace by import, while a WSDL may have many. So each namespace is given a
+    document that includes all of its documents, and every import is turned to that one.
+    """
+
+    def __init__(self, vendored: Vendored) -> None:
+        self._schemas: dict[str, etree._Element] = {}
+        entries: dict[str, list[str]] = {}
+        copies = {key: deepcopy(root) for key, root in vendored.documents.items()}
+        imported = {
+            found.key for key, root in copies.items() for found in references(key, root) if _is_import(found.element)
+        }
+        for key, root in copies.items():
+            named = {f"{key}#{n}": schema for n, schema in enumerate(root.iterfind(f"{{{WSDL}}}types/{_XS}schema"))}
+            self._schemas |= named
+            if root.tag == f"{_XS}schema":
+                self._schemas[key] = root
+                named = {key: root} if key in imported else {}
+            for name, schema in named.items():
+                entries.setdefault(schema.get("targetNamespace", ""), []).append(name)
+        entries.pop(XSD, None)
+        self._urls = {key: f"vendored:/{number}.xsd" for number, key in enumerate(self._schemas)}
+        self._namespaces = {namespace: f"vendored:/of/{number}.xsd" for number, namespace in enumerate(entries)}
+        for key, root in copies.items():
+            self._turn_references(key, root)
+        self._served = {self._urls[key]: _serialised(schema) for key, schema in self._schemas.items()}
+        self._served |= {
+            self._namespaces[name]: _schema(name, "include", [{"schemaLocation": self._urls[key]} for key in keys])
+            for name, keys in entries.items()
+        }
+
+    def driver(self) -> bytes:
+        """The schema that imports every namespace."""
+        return _schema(
+            "",
+            "import",
+            [
+                {"schemaLocation": url} | ({"namespace": namespace} if namespace else {})
+                for namespace, url in self._namespaces.items()
+            ],
+        )
+
+    def resolve(self, system_url: str, public_id: str, context: Any = None) -> Any:
+        return self.resolve_string(self._served[system_url], context, base_url=system_url)
+
+    def _turn_references(self, key: str, root: etree._Element) -> None:
+        for found in references(key, root):
+            if not _is_import(found.element):
+                found.element.set("schemaLocation", self._urls[found.key])
+        for element in root.iter(f"{_XS}import"):
+            if (namespace := element.get("namespace", "")) in self._namespaces:
+                element.set("schemaLocation", self._namespaces[namespace])
+            elif element.get("schemaLocation") is not None:
+                del element.attrib["schemaLocation"]
+
+
+def _is_import(element: etree._Element) -> bool:
+    return etree.QName(element).localname == "import"
+
+
+def _serialised(schema: etree._Element) -> bytes:
+    # Serialising takes along the prefixes that are declared outside of the element; lxml's XMLSchema does not.
+    return etree.tostring(schema, with_tail=False)
+
+
+def _schema(namespace: str, kind: str, children: list[dict[str, str]]) -> bytes:
+    root = etree.Element(f"{_XS}schema", {"targetNamespace": namespace} if namespace else {})
+    for attributes in children:
+        etree.SubElement(root, f"{_XS}{kind}", attributes)
+    return etree.tostring(root)
+
+
+def _first(log: Any) -> str:
+    lines = [f"line {entry.line}: {entry.message}" for entry in log]
+    more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more

@@ -1,0 +1,166 @@
+"""Vendored: a WSDL and every document it names, found on disk or in the toolkit's own catalog. Never on the network.
+
+The whole closure is collected before zeep sees any of it, so that one start names every missing schema with the file
+and line that asks for it, and nothing outside the folder can be reached.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import url2pathname
+
+from lxml import etree
+
+from adapter_sdk.errors import ConfigError
+from adaptors.soap import catalog
+from adaptors.soap.hardened import XmlError, parse
+
+XSD = "http://www.w3.org/2001/XMLSchema"
+WSDL = "http://schemas.xmlsoap.org/wsdl/"
+_OASIS = "urn:oasis:names:tc:entity:xmlns:xml:catalog"
+_REFERENCES = (f"{{{WSDL}}}import", *(f"{{{XSD}}}{name}" for name in ("import", "include", "redefine")))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One import or include: the element, the namespace it names, and the key of the document that it means."""
+
+    element: etree._Element
+    namespace: str | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vendored:
+    """`documents` maps each absolute location to its parsed root; `root` is the location of the WSDL."""
+
+    root: str
+    documents: Mapping[str, etree._Element]
+
+    def content(self, location: str) -> bytes:
+        """The document at `location`, serialised. Raises ConfigError if it was not collected."""
+        if location not in self.documents:
+            raise ConfigError(f"{self.root}: {location} is asked for, and no import names it")
+        return etree.tostring(self.documents[location], encoding="utf-8")
+
+
+def collect(wsdl: Path, folder: Path | None = None) -> Vendored:
+    """Read `wsdl` and all that it names inside `folder` (default: the folder of `wsdl`).
+
+    Raises ConfigError with one sentence for each document that is missing, broken or outside of the folder.
+    """
+    root = Path(os.path.realpath(folder or wsdl.parent))
+    walk = _Walk(root)
+    location = os.path.realpath(wsdl)
+    if not wsdl.is_file():
+        raise ConfigError(f"wsdl: {wsdl} is not there, or is not a file; give the path of the WSDL file")
+    if not Path(location).is_relative_to(root):
+        raise ConfigError(f"wsdl: {wsdl} lies outside of wsdl_folder {root}; move it inside")
+    walk.read(location, Path(location), str(wsdl))
+    if walk.faults:
+        raise ConfigError(*walk.faults)
+    return Vendored(location, walk.documents)
+
+
+def references(key: str, root: etree._Element) -> Iterator[Reference]:
+    """What a document names, with absolute locations. References without a location are left out."""
+    for element in root.iter(*_REFERENCES):
+        namespace = element.get("namespace")
+        location = element.get("location" if element.tag == f"{{{WSDL}}}import" else "schemaLocation")
+        if not location and namespace == catalog.XML_NAMESPACE:
+            location = catalog.XML_SCHEMA
+        if location:
+            yield Reference(element, namespace, absolute(location.strip(), key))
+
+
+def absolute(location: str, base: str) -> str:
+    """`location` as seen from `base`, in the form that zeep asks for it: a URL, or a real path."""
+    if urlsplit(location).scheme in ("http", "https", "file"):
+        return location
+    if urlsplit(base).scheme in ("http", "https", "file"):
+        return urljoin(base, location)
+    return location if os.path.isabs(location) else os.path.realpath(os.path.join(os.path.dirname(base), location))  # noqa: PTH117, PTH118, PTH120  # zeep's own arithmetic on strings
+
+
+class _Walk:
+    """One collection in progress. Documents are keyed by the location under which they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.documents: dict[str, etree._Element] = {}
+        self.faults: list[str] = []
+        self._missing: set[str] = set()
+        self._mapped = _folder_catalog(folder)
+
+    def read(self, key: str, file: Path, shown: str) -> None:
+        try:
+            root = parse(file.read_bytes())
+        except (OSError, XmlError) as error:
+            self.faults.append(f"{shown}: cannot be read: {error}")
+            return
+        self.documents[key] = root
+        for reference in references(key, root):
+            if reference.key not in self.documents and reference.key not in self._missing:
+                self._follow(reference, shown)
+
+    def _follow(self, reference: Reference, shown: str) -> None:
+        file = self._find(reference)
+        if file is not None:
+            self.read(reference.key, file, str(file))
+            return
+        self._missing.add(reference.key)
+        place = f"{shown}, line {reference.element.sourceline}"
+        namespace = f" (namespace {reference.namespace})" if reference.namespace else ""
+        self.faults.append(f"{place}: {reference.key}{namespace} {self._why_not(reference.key)}")
+
+    def _find(self, reference: Reference) -> Path | None:
+        """The folder first, so that a site's own copy wins; then the catalog, by location and by namespace."""
+        mapped = self._mapped.get(reference.key)
+        for candidate in ([mapped] if mapped else []) + _paths(reference.key):
+            if self._is_inside(candidate) and candidate.is_file():
+                return candidate
+        return catalog.find(reference.key) or catalog.find(reference.namespace)
+
+    def _is_inside(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self.folder)
+
+    def _why_not(self, key: str) -> str:
+        paths = _paths(key)
+        if not paths:
+            return (
+                f"is on the network, and nothing is fetched: save it in {self.folder} and write its file name into the"
+                f' import, or map it in {self.folder / "catalog.xml"}: <uri name="{key}" uri="FILE"/>'
+            )
+        if not any(self._is_inside(path) for path in paths):
+            return (
+                f"lies outside of {self.folder}, and nothing outside is read: move it inside, or set `wsdl_folder` to a"
+                " folder that holds both"
+            )
+        return "is missing: put the file there; whoever runs the service can give it to you"
+
+
+def _paths(key: str) -> list[Path]:
+    """The files that a location may mean: as it is written, percent-decoded, or with the separators of Windows."""
+    parts = urlsplit(key)
+    if parts.scheme in ("http", "https"):
+        return []
+    path = url2pathname(parts.path) if parts.scheme == "file" else key
+    return [Path(form) for form in dict.fromkeys((path, unquote(path), unquote(path).replace("\\", "/")))]
+
+
+def _folder_catalog(folder: Path) -> dict[str, Path]:
+    """`catalog.xml` (OASIS XML Catalogs 1.1) in the folder, if there is one: `uri` and `system` entries."""
+    file = folder / "catalog.xml"
+    if not file.is_file():
+        return {}
+    try:
+        root = parse(file.read_bytes())
+    except (OSError, XmlError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from error
+    return {
+        name: folder / url2pathname(target)
+        for entry in root.iter(f"{{{_OASIS}}}uri", f"{{{_OASIS}}}system")
+        if (name := entry.get("name") or entry.get("systemId")) and (target := entry.get("uri"))
+    }
