@@ -1,0 +1,195 @@
+"""File names from templates: `"PICK{sequence:06d}.DAT"`, filled from the event and nothing else.
+
+A name is the same at every attempt: its parts come from the event and, for `sequence`, from the ledger, never from a
+clock. Values reach a name only as safe components, so that no event can choose a folder.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from string import Formatter
+from typing import Any
+
+from pydantic import BaseModel
+
+from adapter_sdk.errors import ConfigError
+from adapter_sdk.events import Event, EventData, Key
+from adaptors.files.errors import FormatError
+from adaptors.files.formats.record import shown
+from adaptors.files.formats.scalars import reader_of, to_text, unwrap
+
+_ATTRIBUTES = ("id", "source", "type", "subject", "time")
+_KNOWN = (*_ATTRIBUTES, "key", "sequence", "data.<field>")
+_SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*")
+_UNSAFE_RUN = re.compile(r"[^A-Za-z0-9_-]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST_VALUE = 80  # characters of one value in a name
+_LONGEST_NAME = 255  # bytes; the limit of Linux and Windows file systems
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
+_SAMPLES: dict[type, Any] = {
+    str: "x",
+    int: 1,
+    Decimal: Decimal(1),
+    float: 1.0,
+    datetime: datetime(2000, 1, 1, tzinfo=UTC),
+    date: date(2000, 1, 1),
+    time: time(0, 0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A literal, and the field that follows it. `field` is "" where the template ends in a literal."""
+
+    literal: str
+    field: str
+    spec: str
+
+
+class FileName:
+    """A template of file names in `str.format` syntax, checked when it is made.
+
+    Fields: `id`, `source`, `type`, `subject`, `time` of the event (in UTC, with a strftime format after the colon),
+    `key` (16 hex digits of the event's identity), `data.<field>` and `sequence` (gap-free, from 1). Raises ConfigError
+    that lists every fault. `where` says in errors whose template it is.
+    """
+
+    def __init__(self, template: str, data_types: Iterable[type[EventData]] = (), where: str = "file_name") -> None:
+        self.template = template
+        faults: list[str] = []
+        self._parts = _parsed(template, faults)
+        for part in self._parts:
+            faults += _field_faults(part, list(data_types))
+        literal = "".join(part.literal for part in self._parts)
+        if bad := sorted(set(re.findall(r'[/\\<>:"|?*\x00-\x1f]', literal))):
+            faults.append(f"{''.join(bad)!r} cannot stand in a file name")
+        if template.startswith(".") or template.endswith((".", " ")) or not template:
+            faults.append("a file name neither begins with a dot nor ends in a dot or a space, nor is it empty")
+        if faults:
+            raise ConfigError(*(f"{where} {template!r}: {fault}" for fault in faults))
+
+    @property
+    def uses_sequence(self) -> bool:
+        """Whether a number is needed to fill it."""
+        return any(part.field == "sequence" for part in self._parts)
+
+    def of(self, event: Event[Any], sequence: int | None = None) -> str:
+        """The name for this event. Raises FormatError where the event lacks a value or the name would be unusable."""
+        name = "".join(part.literal + self._filled(part, event, sequence) for part in self._parts)
+        return usable(name)
+
+    def _filled(self, part: _Part, event: Event[Any], sequence: int | None) -> str:
+        if not part.field:
+            return ""
+        if part.field == "sequence":
+            return self._number(sequence, part.spec)
+        if part.field == "key":
+            return key_hash(event.key)[:16]
+        value: Any = event
+        for step in part.field.split("."):
+            value = getattr(value, step)
+            if value is None:
+                raise FormatError(f"the file name {self.template!r} needs {part.field}, which this event does not have")
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(UTC)
+        return safe_component(format(value, part.spec) if part.spec else to_text(value), part.field)
+
+    def _number(self, sequence: int | None, spec: str) -> str:
+        if sequence is None:
+            raise FormatError(f"the file name {self.template!r} needs a sequence number")
+        text = format(sequence, spec)
+        if len(text) > len(format(0, spec)) > 1:
+            # A reader that looks for PICK??????.DAT would pass over a seventh digit in silence.
+            raise FormatError(f"sequence number {sequence} is longer than {self.template!r} has room for")
+        return text
+
+
+def key_hash(key: Key) -> str:
+    """64 hex digits that stand for an event's identity where its source and id cannot be used."""
+    return hashlib.sha256(f"{key.source}\n{key.id}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def safe_component(value: str, field: str) -> str:
+    """A value as part of a file name: letters, digits and ._- only, unique and the same every time.
+
+    A value that is not so by itself (an id such as `a:b/c`, a source, "..", more than 80 characters) keeps its safe
+    parts and gets 8 hex digits of its SHA-256 after them: `a-b-c-a1b2c3d4`. Raises FormatError for an empty value and
+    for control characters, which no honest value has.
+    """
+    if not value:
+        raise FormatError(f"{field} is empty and cannot be part of a file name")
+    if _CONTROL.search(value):
+        raise FormatError(f"{field} {shown(value)} has a control character and cannot be part of a file name")
+    if _SAFE.fullmatch(value) and len(value) <= _LONGEST_VALUE:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    kept = _UNSAFE_RUN.sub("-", value).strip("-_")[:_LONGEST_VALUE]
+    return f"{kept}-{digest}" if kept else digest
+
+
+def usable(name: str) -> str:
+    """The name itself. Raises FormatError if it is too long, or a device to Windows readers."""
+    if len(name.encode()) > _LONGEST_NAME:
+        raise FormatError(f"the file name {shown(name)} is longer than {_LONGEST_NAME} bytes")
+    if name.split(".", maxsplit=1)[0].strip().upper() in _DEVICES:
+        raise FormatError(f"the file name {name!r} is a device on Windows")
+    return name
+
+
+def _parsed(template: str, faults: list[str]) -> list[_Part]:
+    parts = []
+    try:
+        for literal, field, spec, conversion in Formatter().parse(template):
+            if conversion or "{" in (spec or ""):
+                faults.append(f"{{{field}}}: conversions and nested fields are not possible")
+            parts.append(_Part(literal, field or "", spec or ""))
+            if field == "":
+                faults.append("{} names no field; known fields: " + ", ".join(_KNOWN))
+    except ValueError as error:
+        faults.append(str(error))
+    return parts
+
+
+def _field_faults(part: _Part, data_types: list[type[EventData]]) -> list[str]:
+    """What is wrong with one field, judged by a value such as it will have."""
+    root, _, path = part.field.partition(".")
+    if root == "data" and path:
+        found = [_data_fault(part, path, data_type) for data_type in data_types]
+        return [fault for fault in found if fault]
+    if not part.field:
+        return []
+    if part.field not in (*_ATTRIBUTES, "key", "sequence"):
+        return [f"unknown field {part.field}; known fields: {', '.join(_KNOWN)}"]
+    if part.field == "key" and part.spec:
+        return ["{key} takes no format"]
+    if part.field == "time":
+        fault = None if part.spec else "say how to write the time, such as {time:%Y%m%dT%H%M%SZ}"
+    else:
+        fault = _format_fault(part, 1 if part.field == "sequence" else "x")
+    return [fault] if fault else []
+
+
+def _data_fault(part: _Part, path: str, data_type: type[EventData]) -> str | None:
+    model: Any = data_type
+    for step in path.split("."):
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        if step not in fields:
+            known = ", ".join(fields) or "none"
+            return f"{data_type.__name__} has no field {path}; {getattr(model, '__name__', model)} has: {known}"
+        model = unwrap(fields[step].annotation)[0]
+    if reader_of(model) is None:
+        return f"{part.field} of {data_type.__name__} is not a single value"
+    samples = (value for kind, value in _SAMPLES.items() if isinstance(model, type) and issubclass(model, kind))
+    sample = next(samples, None)
+    return None if sample is None else _format_fault(part, sample)
+
+
+def _format_fault(part: _Part, sample: object) -> str | None:
+    try:
+        format(sample, part.spec)
+    except ValueError as error:
+        return f"{{{part.field}:{part.spec}}}: {error}"
+    return None
