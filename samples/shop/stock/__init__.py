@@ -1,0 +1,1 @@
+"""The stock database: a legacy system that knows nothing of events."""
