@@ -35,7 +35,7 @@ def _find_missing() -> list[Missing]:
     missing = []
     for find in _FINDERS:
         try:
-            find()
+            _say(f"{find()} is there")
         except Missing as one:
             if not (one.variable and os.environ.get(one.variable)):
                 missing.append(one)
