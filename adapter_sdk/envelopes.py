@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from adapter_sdk.errors import InvalidData, MalformedEvent
 from adapter_sdk.events import DataT_co, Event, EventData, ExtensionValue, Key
-from adapter_sdk.transport.base import Message
+from adapter_sdk.transport.base import UNDECODABLE, Message
 
 STRUCTURED = "application/cloudevents+json"
 _PREFIXES = ("cloudEvents_", "cloudEvents:", "ce-")
@@ -113,6 +113,8 @@ def open_envelope(message: Message, limits: Limits) -> Opened:
         attributes.setdefault("datacontenttype", message.content_type)
         return _opened(attributes, _json_data(attributes, message.body, limits))
     body = _parse(message.body, limits)
+    if UNDECODABLE in message.headers and not (isinstance(body, dict) and "specversion" in body):
+        raise MalformedEvent(f"the headers cannot be decoded: {message.headers[UNDECODABLE]}")
     if not isinstance(body, dict):
         raise MalformedEvent("the body is JSON, but not an object; expected a CloudEvents or EventBridge envelope")
     if "specversion" in body or content_type == STRUCTURED:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from adapter_sdk.errors import ConfigError
 
+# The routing key is a short string of AMQP 0-9-1. Bytes.
+_LONGEST_TYPE = 255
+
 ExtensionValue = str | int | bool | bytes | tuple[str, ...]
 """What an extension attribute may hold. The tuple is EventBridge's `resources`; CloudEvents has the others."""
 
@@ -41,6 +44,11 @@ class EventData(BaseModel):
         if type is not None:
             if not type.strip():
                 raise ConfigError(f"{cls.__module__}.{cls.__qualname__}: the event type is empty")
+            if len(type.encode("utf-8")) > _LONGEST_TYPE:
+                raise ConfigError(
+                    f"{cls.__module__}.{cls.__qualname__}: the event type has {len(type.encode('utf-8'))} bytes; "
+                    f"it is the routing key, and AMQP allows {_LONGEST_TYPE}"
+                )
             cls.event_type = type
 
     def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:

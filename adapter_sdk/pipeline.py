@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -327,7 +327,11 @@ class Pipeline:
         sending = [work for work in batch if work.outbox]
         if not sending:
             return
-        confirms = iter(self._publish([message for work in sending for message in work.outbox]))
+        try:
+            confirms = iter(self._publish([message for work in sending for message in work.outbox]))
+        except PermanentError as error:
+            self._send_without_the_unsendable(sending, error)
+            return
         sent: list[Key] = []
         unwanted: list[_Work] = []
         for work in sending:
@@ -338,6 +342,18 @@ class Pipeline:
                 unwanted.append(work)
         self._ledger.sent(sent)
         self._come_back_later(unwanted)
+
+    def _send_without_the_unsendable(self, works: Sequence[_Work], error: PermanentError) -> None:
+        """AMQP has limits, such as the size of all headers, that a copy can exceed: that event alone is set aside."""
+        if len(works) > 1:
+            for work in works:
+                self._send([work])
+            return
+        (work,) = works
+        log.error("message cannot be sent", error=str(error), **_facts(work.opened))
+        if work.end is not None and work.end.state is not State.APPLIED:
+            end = replace(work.end, state=State.DEAD, unsent=False, due_at=None, reason=reason_of(error))
+            self._ledger.record([end], self._clock())
 
     def _settled(self, work: _Work, fates: Iterable[tuple[Message, Confirm]]) -> bool:
         """Whether every message of this event is where it belongs. Says what to do about each that is not."""

@@ -9,7 +9,7 @@ from adapter_sdk.envelopes import structured_body, structured_message
 from adapter_sdk.errors import InvalidReply
 from adapter_sdk.events import Event, EventData, ExtensionValue, Key
 from adapter_sdk.ledger.base import Reply
-from adapter_sdk.transport.base import Message
+from adapter_sdk.transport.base import SHORT_STRING, Message
 
 _NAMESPACE = uuid.UUID("5f0c3c2e-8a4b-5d0e-9c55-6d1f6f1f6a0b")
 # What ties events to one conversation and one trace is handed on as it came.
@@ -56,6 +56,8 @@ def _seal(
 
 
 def reply_message(reply: Reply, exchange: str, correlation_id: str | None) -> Message:
-    """The message that publishes a sealed reply."""
+    """The message that publishes a sealed reply. A correlation id too long for AMQP's property is in the body only."""
     message = structured_message(reply.body, type=reply.type, id=reply.id, exchange=exchange)
+    if correlation_id is None or len(correlation_id.encode("utf-8")) > SHORT_STRING:
+        return message
     return replace(message, correlation_id=correlation_id)

@@ -46,7 +46,7 @@ class _LazyGroup(click.Group):
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("legacy-event-adaptor-toolkit"))
 def main() -> None:
-    r"""Event adaptors in front of legacy systems.
+    """Event adaptors in front of legacy systems.
 
     APP is an adaptor class as package.module:ClassName; it may stand in adaptor.toml instead ([adaptor] app).
 

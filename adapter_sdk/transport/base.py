@@ -12,6 +12,10 @@ UNDECODABLE_TABLE = "x-adaptor-undecodable-table"
 """Beside `UNDECODABLE`: the bytes of the AMQP table as they came, so that nothing of the message is lost."""
 
 
+SHORT_STRING = 255
+"""Bytes that AMQP 0-9-1 allows a routing key, a name, or a property such as the correlation id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message as AMQP 0-9-1 carries it. Published messages are always persistent.
