@@ -72,7 +72,8 @@ class Contract:
     def build(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], message_id: str) -> Request:
         """Render and validate a request. Raises InvalidData for values, PermanentError for names that do not fit."""
         described = self._binding.get(operation)
-        _refuse_floats(described.input.body, kwargs, operation)
+        names = (name for name, _ in _children(described.input.body))
+        _refuse_floats(described.input.body, {**dict(zip(names, args, strict=False)), **kwargs}, operation)
         try:
             envelope = described.create(*args, **kwargs).content
         except (zeep.exceptions.ValidationError, ValueError) as error:
@@ -104,7 +105,7 @@ class Contract:
         if envelope.fault is not None:
             return self._fault(described, envelope.fault)
         if not 200 <= answer.status < 300:
-            raise UnreadableError(f"it is a normal answer with HTTP status {answer.status}")
+            raise UnreadableError(f"it is a normal answer, which HTTP {answer.status} contradicts")
         try:
             value = described.process_reply(envelope.root)
         except Exception as error:  # zeep's parser fails in many ways, and each means that the answer cannot be read
@@ -224,11 +225,15 @@ def _refuse_floats(element: Any, value: Any, path: str) -> None:
     """Raise InvalidData for a float given to a decimal: zeep would send 0.1 + 0.2 as 0.30000000000000004."""
     if isinstance(value, float) and isinstance(getattr(element, "type", None), zeep.xsd.Decimal):
         raise InvalidData(f"{path}: {value!r} is a float, and the WSDL wants a decimal: give a Decimal or an int")
-    children = dict(getattr(getattr(element, "type", None), "elements", None) or ())
+    children = dict(_children(element))
     for name, inner in _members(value):
         if name in children:
             for item in inner if isinstance(inner, list | tuple) else (inner,):
                 _refuse_floats(children[name], item, f"{path}.{name}")
+
+
+def _children(element: Any) -> Iterable[tuple[str, Any]]:
+    return getattr(getattr(element, "type", None), "elements", None) or ()
 
 
 def _members(value: Any) -> Iterable[tuple[str, Any]]:

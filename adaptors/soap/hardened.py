@@ -20,7 +20,7 @@ def parse(content: bytes) -> etree._Element:
     try:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
-        raise XmlError(f"it is not XML: {error}") from error
+        raise XmlError(f"it is not XML: {error.msg}") from error
     document: Any = root.getroottree().docinfo
     if document.doctype:
         raise XmlError("it has a DOCTYPE, which is not read")

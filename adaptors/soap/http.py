@@ -46,11 +46,11 @@ class HttpEndpoint:
 
     def probe(self) -> None:
         """Connect and hang up. Raises BackendUnavailable."""
-        record = CallRecord("probe", self.name)
+        clock, record = Clock(self._settings.timeout), CallRecord("probe", self.name)
         try:
-            self._drop(self._connect(Clock(self._settings.timeout), record))
+            self._drop(self._connect(clock, record))
         except OSError as error:
-            raise BackendUnavailable(f"{self.name}: cannot connect: {_words(error)}") from error
+            raise BackendUnavailable(f"{self.name}: cannot connect: {_words(error, clock)}") from error
 
     def post(self, body: bytes, headers: Mapping[str, str], record: CallRecord, timeout: float) -> Answer:
         """Send `body` and return the whole answer within `timeout` seconds. `record` is kept up to date throughout.
@@ -69,7 +69,7 @@ class HttpEndpoint:
         except (OSError, HTTPException, zlib.error) as error:
             if connection is not None:
                 self._drop(connection)
-            raise HttpError(_words(error)) from error
+            raise HttpError(_words(error, clock)) from error
         except HttpError:
             if connection is not None:
                 self._drop(connection)
@@ -184,9 +184,11 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, clock: Clock) -> str:
     """What went wrong, for people; never a part of what the server sent."""
     match error:
+        case TimeoutError():
+            words = f"timed out after {clock.elapsed():.1f} s"
         case RemoteDisconnected():
             words = "the server hung up without an answer"
         case IncompleteRead():

@@ -105,20 +105,22 @@ def _is_turned_away(fault: SoapFault) -> bool:
 
 def _of_status(where: str, record: CallRecord, faults: FaultMapping) -> AdaptorError | None:
     status = record.status or 0
-    hint = f"; {_HINTS[status]}" if status in _HINTS else ""
-    text = f"{where}: HTTP {status} and no SOAP answer{hint}"
-    mapped = faults.get(str(status))
     if 200 <= status < 300:
         return InDoubt(f"{where}: the answer cannot be read: {record.failure}.") if record.failure else None
+    hint = f"; {_HINTS[status]}" if status in _HINTS else ""
+    text = f"{where}: HTTP {status} and no fault ({record.failure}){hint}{_later(record)}"
+    return _kind_of_status(status, record, faults)(text)
+
+
+def _kind_of_status(status: int, record: CallRecord, faults: FaultMapping) -> type[AdaptorError]:
+    mapped = faults.get(str(status))
     if mapped is not None:
-        return mapped(text)
+        return mapped
     if status in _NOT_NOW:
-        return TransientError(f"{text}{_later(record)}")
+        return TransientError
     if status == 503 and record.retry_after is not None:
-        return BackendUnavailable(f"{text}{_later(record)}")
-    if status in (307, 308) or 400 <= status < 500:
-        return Refused(text)
-    return InDoubt(f"{text}: {record.failure}." if record.failure else f"{text}.")
+        return BackendUnavailable
+    return Refused if status in (307, 308) or 400 <= status < 500 else InDoubt
 
 
 def _later(record: CallRecord) -> str:

@@ -42,8 +42,8 @@ class SoapService:
 
     An operation takes what zeep takes, keyword arguments with dicts and lists inside, and returns zeep's parsed answer.
     The request is validated before anything leaves. Errors say what became of the call: InvalidData and other
-    PermanentErrors (not sent, cannot be), BackendUnavailable (not sent), Reject and Refused (turned away), TransientError
-    (turned away for now), InDoubt (sent, and no readable answer), or what the adaptor's `faults` name.
+    PermanentErrors (not sent, cannot be), BackendUnavailable (not sent), Reject and Refused (turned away),
+    TransientError (turned away for now), InDoubt (sent, and no readable answer), or what the adaptor's `faults` name.
 
     Made by the family, one for each run of a handler, or by `connect` for use by hand. Not for sharing between threads.
     """

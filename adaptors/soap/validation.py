@@ -113,6 +113,7 @@ def _schema(namespace: str, kind: str, children: list[dict[str, str]]) -> bytes:
 
 
 def _first(log: Any) -> str:
-    lines = [f"line {entry.line}: {entry.message}" for entry in log]
+    # What was rendered from values has no line numbers: they are 0.
+    lines = [(f"line {entry.line}: " if entry.line else "") + entry.message.rstrip(".") for entry in log]
     more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return "; ".join(lines[:_SHOWN]) + more
