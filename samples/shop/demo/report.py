@@ -1,0 +1,113 @@
+"""The demo's result, as a table for people and as JSON for programs."""
+
+import json
+from typing import Any
+
+import click
+
+from adapter_sdk.cli.common import echo_table
+from adapter_sdk.ledger.base import Entry, State
+from samples.shop.demo.play import Result
+from samples.shop.demo.story import Chapter
+
+
+def show(result: Result) -> None:
+    """Print what became of every event, what was set aside and why, and where to look."""
+    click.echo(f"\nWhat the shop sent, and what the legacy systems made of it ({result.broker}):\n")
+    echo_table(("EVENT", "SENT AS", "ERP", "STOCK", "WAREHOUSE", "REPLIES"), [_row(result, c) for c in result.chapters])
+    click.echo("\nSet aside in the ledgers, for a person:\n")
+    echo_table(("ADAPTOR", "EVENT", "STATE", "WHY"), [_aside(name, entry) for name, entry in _set_aside(result)])
+    click.echo("\nWhere to look:\n")
+    echo_table(("WHAT", "WHERE"), list(_places(result).items()))
+    lost, twice = ", ".join(result.lost) or "none", ", ".join(result.twice) or "none"
+    click.echo(f"\nLost: {lost}. Done twice: {twice}. {result.seconds:.1f} s.")
+
+
+def as_document(result: Result) -> str:
+    """The same as one JSON document."""
+    events = [
+        dict(zip(("event", "sent_as", "erp", "stock", "warehouse", "replies"), _row(result, chapter), strict=True))
+        for chapter in result.chapters
+    ]
+    aside = [
+        {"adaptor": name, "event": entry.key.id, "state": entry.state, "reason": entry.reason, "error": entry.error}
+        for name, entry in _set_aside(result)
+    ]
+    document: dict[str, Any] = {
+        "broker": result.broker,
+        "events": events,
+        "set_aside": aside,
+        "replies": result.replies,
+        "places": _places(result),
+        "lost": result.lost,
+        "done_twice": result.twice,
+        "seconds": round(result.seconds, 1),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _row(result: Result, chapter: Chapter) -> tuple[str, str, str, str, str, str]:
+    if not chapter.order_id:
+        return ("(unreadable)", chapter.what, "-", "-", "-", "-")
+    event_id = chapter.event_id
+    replies = [reply["type"].removeprefix("com.") for reply in result.replies if reply.get("causationid") == event_id]
+    return (
+        event_id,
+        chapter.what,
+        _erp(result, chapter),
+        _stock(result, chapter),
+        _warehouse(result, chapter),
+        ", ".join(sorted(replies)) or "-",
+    )
+
+
+def _erp(result: Result, chapter: Chapter) -> str:
+    numbers = [order["number"] for order in result.orders if order["order_no"] == chapter.order_id]
+    entry = _entry(result, "erp", chapter)
+    if not numbers:
+        return "refused" if entry and entry.state is State.DEAD else "-"
+    asked = ", asked after doubt" if entry and entry.attempts > 1 and chapter.scene == "answer-lost" else ""
+    return f"booked {len(numbers)}x: {', '.join(numbers)}{asked}"
+
+
+def _stock(result: Result, chapter: Chapter) -> str:
+    lines = result.reservations.get(chapter.order_id, [])
+    if lines:
+        return "reserved " + ", ".join(f"{quantity} {sku}" for sku, quantity in lines)
+    entry = _entry(result, "stock", chapter)
+    return "short, none reserved" if entry and entry.state is State.APPLIED else "-"
+
+
+def _warehouse(result: Result, chapter: Chapter) -> str:
+    picks = [pick for pick in result.picks if pick["order_id"] == chapter.order_id]
+    return f"picked {len(picks)}x: " + ", ".join(pick["file"] for pick in picks) if picks else "-"
+
+
+def _entry(result: Result, adaptor: str, chapter: Chapter) -> Entry | None:
+    return next((entry for entry in result.entries[adaptor] if entry.key.id == chapter.event_id), None)
+
+
+def _set_aside(result: Result) -> list[tuple[str, Entry]]:
+    return [
+        (name, entry)
+        for name, entries in result.entries.items()
+        for entry in entries
+        if entry.state in (State.DEAD, State.IN_DOUBT)
+    ]
+
+
+def _aside(name: str, entry: Entry) -> tuple[str, str, str, str]:
+    return (name, entry.key.id, f"{entry.state}: {entry.reason}", (entry.error or "").splitlines()[0])
+
+
+def _places(result: Result) -> dict[str, str]:
+    folder = result.folder
+    return {
+        "the ERP's books": str(folder / "erp"),
+        "the stock database": str(folder / "stock.db"),
+        "the warehouse's answers": str(folder / "warehouse-out"),
+        "the warehouse's log": str(folder / "warehouse.log"),
+        "ledgers of ERP and warehouse": f"{folder / 'erp.ledger'}, {folder / 'warehouse.ledger'}",
+        "ledger of the stock": "the table adaptor_ledger in the stock database",
+        "the adaptors' log lines": str(folder / "adaptors.log"),
+    }
