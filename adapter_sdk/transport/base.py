@@ -145,10 +145,11 @@ class Transport(Protocol):
     def consume(
         self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
     ) -> None:
-        """Start to consume. At most `prefetch` deliveries are unsettled at a time; `exclusive` bars other consumers.
+        """Start to consume. At most `prefetch` deliveries are unsettled at a time.
 
-        One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such queue and
-        BrokerError if another process consumes it exclusively.
+        `exclusive` takes the queue until `close`: another transport that asks for it exclusively is refused with a
+        BrokerError. One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such
+        queue.
         """
         ...
 

@@ -39,7 +39,9 @@ def render(results: Results) -> str:
     wide = max(len(feature) for feature in results)
     lines = [" ".join([" " * wide, *(f"{name:<10}" for name in transports)]).rstrip()]
     for feature, row in results.items():
-        lines.append(" ".join([f"{feature:<{wide}}", *(f"{row.get(name, 'not run'):<10}" for name in transports)]).rstrip())
+        lines.append(
+            " ".join([f"{feature:<{wide}}", *(f"{row.get(name, 'not run'):<10}" for name in transports)]).rstrip()
+        )
     return "\n".join(lines) + "\n"
 
 

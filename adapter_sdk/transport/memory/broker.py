@@ -131,6 +131,9 @@ class MemoryBroker:
             for held in session.held:
                 self._give_back(held)
             session.held = set()
+            for queue in self._queues.values():
+                if queue.owner is session:
+                    queue.owner = None
             return consumer
 
     def add_consumer(self, consumer: Consumer) -> None:
@@ -138,8 +141,10 @@ class MemoryBroker:
         with self._lock:
             self.check_alive(consumer.session)
             queue = consumer.queue
-            if queue.consumers and (consumer.exclusive or queue.consumers[0].exclusive):
-                raise BrokerError(f"Queue {queue.name!r} is in exclusive use: another consumer holds it.")
+            if queue.owner not in (None, consumer.session) or (consumer.exclusive and queue.consumers):
+                raise BrokerError(f"Another transport consumes queue {queue.name!r}; it cannot be had exclusively.")
+            if consumer.exclusive:
+                queue.owner = consumer.session
             consumer.session.consumer = consumer
             queue.consumers.append(consumer)
             consumer.start(self._lock, self.disconnect)

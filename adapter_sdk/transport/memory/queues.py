@@ -12,7 +12,7 @@ from adapter_sdk.transport.base import Message
 from adapter_sdk.transport.memory.arguments import queue_rules
 
 if TYPE_CHECKING:
-    from adapter_sdk.transport.memory.sessions import Consumer
+    from adapter_sdk.transport.memory.sessions import Consumer, Session
 
 FIRST_REST = 0.01
 """Seconds a message rests when it is given back for the second time. Doubles with each further return."""
@@ -42,6 +42,7 @@ class MemoryQueue:
         self.arguments = dict(arguments)
         self.rules = queue_rules(name, arguments)
         self.consumers: list[Consumer] = []
+        self.owner: Session | None = None
         self._ready: list[Entry] = []
         self._resting: list[tuple[float, Entry]] = []
         self._sequence = count()

@@ -59,10 +59,10 @@ def _routes(kind: str, pattern: str, routing_key: str) -> bool:
 @lru_cache(maxsize=4096)
 def topic_matches(pattern: str, routing_key: str) -> bool:
     """Whether a topic pattern matches: words are split at dots, `*` is one word, `#` is any number, none included."""
-    words = routing_key.split(".")
+    words = _words(routing_key)
     # Every position in `words` that the part of the pattern read so far can have reached.
     reached = {0}
-    for part in pattern.split("."):
+    for part in _words(pattern):
         if part == "#":
             reached = set(range(min(reached), len(words) + 1))
         else:
@@ -70,3 +70,8 @@ def topic_matches(pattern: str, routing_key: str) -> bool:
         if not reached:
             return False
     return len(words) in reached
+
+
+def _words(key: str) -> list[str]:
+    # To RabbitMQ the empty key has no word at all, while "a." has two, of which one is empty.
+    return key.split(".") if key else []

@@ -1,0 +1,102 @@
+"""Declaring and looking, on short-lived connections: an error closes its channel, so no other work may be on it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from adapter_sdk.errors import ConfigError
+from adapter_sdk.transport.base import Binding, Exchange, Queue, Topology
+from adapter_sdk.transport.rabbitmq.failures import Translate
+
+Step = Callable[[BlockingChannel], object]
+
+
+def declare(parameters: pika.ConnectionParameters, translate: Translate, topology: Topology) -> None:
+    """Declare all; raises ConfigError with a fault for each thing that the broker refused."""
+    steps: list[Step] = [
+        *(partial(_declare_exchange, exchange) for exchange in topology.exchanges if exchange.name),
+        *(partial(_declare_queue, queue) for queue in topology.queues),
+        *(partial(_bind, binding) for binding in topology.bindings),
+    ]
+    faults: list[str] = []
+    with _connection(parameters, translate) as connection:
+        for step in steps:
+            if refusal := _refusal(connection, step):
+                error = translate(refusal)
+                if not isinstance(error, ConfigError):
+                    raise error
+                faults.extend(error.faults)
+    if faults:
+        raise ConfigError(*faults)
+
+
+def missing(parameters: pika.ConnectionParameters, translate: Translate, topology: Topology) -> list[str]:
+    """Names of the exchanges and queues that are not there."""
+    steps: list[tuple[str, Step]] = [
+        *(
+            (exchange.name, partial(_look_for_exchange, exchange.name))
+            for exchange in topology.exchanges
+            if exchange.name
+        ),
+        *((queue.name, partial(_look_for_queue, queue.name)) for queue in topology.queues),
+    ]
+    absent = []
+    with _connection(parameters, translate) as connection:
+        for name, step in steps:
+            refusal = _refusal(connection, step)
+            if refusal is None:
+                continue
+            if refusal.reply_code != 404:
+                raise translate(refusal)
+            absent.append(name)
+    return absent
+
+
+def depth(parameters: pika.ConnectionParameters, translate: Translate, queue: str) -> int:
+    """Messages ready in `queue`."""
+    with _connection(parameters, translate) as connection:
+        return int(_look_for_queue(queue, connection.channel()))
+
+
+@contextmanager
+def _connection(parameters: pika.ConnectionParameters, translate: Translate) -> Iterator[pika.BlockingConnection]:
+    try:
+        with pika.BlockingConnection(parameters) as connection:
+            yield connection
+    except pika.exceptions.AMQPError as error:
+        raise translate(error) from error
+    except (OSError, pika.adapters.utils.connection_workflow.AMQPConnectorException) as error:
+        raise translate(error) from error
+
+
+def _refusal(connection: pika.BlockingConnection, step: Step) -> pika.exceptions.ChannelClosedByBroker | None:
+    channel = connection.channel()
+    try:
+        step(channel)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        return error
+    channel.close()
+    return None
+
+
+def _declare_exchange(exchange: Exchange, channel: BlockingChannel) -> None:
+    channel.exchange_declare(exchange.name, exchange.kind, durable=True)
+
+
+def _declare_queue(queue: Queue, channel: BlockingChannel) -> None:
+    channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+
+
+def _bind(binding: Binding, channel: BlockingChannel) -> None:
+    channel.queue_bind(binding.queue, binding.exchange, binding.routing_key)
+
+
+def _look_for_exchange(name: str, channel: BlockingChannel) -> None:
+    channel.exchange_declare(name, passive=True)
+
+
+def _look_for_queue(name: str, channel: BlockingChannel) -> int:
+    return channel.queue_declare(name, passive=True).method.message_count or 0
