@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pydantic_core
@@ -24,13 +25,13 @@ from adapter_sdk.events import DataT_co, Event, EventData, ExtensionValue, Key
 from adapter_sdk.transport.base import UNDECODABLE, Message
 
 STRUCTURED = "application/cloudevents+json"
-_PREFIXES = ("cloudEvents_", "cloudEvents:", "ce-")
+_PREFIXES = ("cloudevents_", "cloudevents:", "ce-")
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-# More significant digits than a float holds: kept as text, which a Decimal field reads exactly.
-_FLOAT_DIGITS = 15
+# Characters of an attribute that the ledger has a column for.
+_LONGEST_TEXT = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +130,22 @@ def open_envelope(message: Message, limits: Limits) -> Opened:
 
 def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in headers.items():
+    for header, value in headers.items():
+        name = header.lower()  # `ce-` comes from HTTP, where the case of a name means nothing
         for prefix in _PREFIXES:
             if name.startswith(prefix):
-                found[name[len(prefix) :].lower()] = value
+                found[name[len(prefix) :]] = _since_epoch(value) if name == f"{prefix}time" else value
     return found
+
+
+def _since_epoch(value: Any) -> Any:
+    """A time sent as a plain integer counts milliseconds, as a timestamp of AMQP 1.0 does; other forms stay."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC)
+    except (OverflowError, ValueError, OSError) as error:
+        raise MalformedEvent(f"time is {value}, which is no date in milliseconds since 1970") from error
 
 
 def _parse(body: bytes, limits: Limits) -> Any:
@@ -172,13 +184,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(literal: str) -> float | str:
-    digits = re.sub(r"[eE].*|[^0-9]", "", literal).lstrip("0")
-    if len(digits) > _FLOAT_DIGITS:
-        return literal
+    """A float where it holds all that was written; else the text itself, which a Decimal field reads exactly."""
     value = float(literal)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {literal} is too large")
-    return value
+        raise ValueError(f"the number {literal[:40]} is too large")
+    if value == 0:
+        if re.match("[-0.]*[1-9]", literal):
+            raise ValueError(f"the number {literal[:40]} is too small")
+        return value
+    return value if Decimal(repr(value)) == Decimal(literal) else literal
 
 
 def _no_constant(literal: str) -> None:
@@ -278,20 +292,26 @@ def _text(attributes: Mapping[str, Any], name: str) -> str | None:
             raise MalformedEvent(f"{name} is not UTF-8") from error
     if not isinstance(value, str):
         raise MalformedEvent(f"{name} is a {type(value).__name__}; CloudEvents has it as a string")
+    _check_characters(name, value)
+    if len(value) > _LONGEST_TEXT:
+        raise MalformedEvent(f"{name} has {len(value)} characters; adaptors take up to {_LONGEST_TEXT}")
+    return value
+
+
+def _check_characters(name: str, value: str) -> None:
     if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in value):
         raise MalformedEvent(f"{name} holds control characters, which CloudEvents does not allow")
-    if len(value) > 2048:
-        raise MalformedEvent(f"{name} has {len(value)} characters; adaptors take up to 2048")
-    return value
 
 
 def _extension(name: str, value: Any) -> ExtensionValue:
     if not (name.isascii() and name.isalnum() and name == name.lower()):
         raise MalformedEvent(f"extension {name!r}: CloudEvents names are lower-case letters and digits")
+    if isinstance(value, str):
+        _check_characters(name, value)
     if isinstance(value, (str, bool, int, bytes)):
         return value
     if isinstance(value, datetime):
-        return format_time(value)
+        return format_time(_in_zone(value))
     raise MalformedEvent(f"extension {name}: a {type(value).__name__} is not a CloudEvents value")
 
 
@@ -299,8 +319,7 @@ def _time(value: Any) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, datetime):
-        # An AMQP timestamp: seconds in UTC, which pika hands over without a zone.
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
+        return _in_zone(value)
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise MalformedEvent(f"time is {value!r}; CloudEvents has RFC 3339, as 2026-11-20T08:15:00Z")
@@ -308,9 +327,16 @@ def _time(value: Any) -> datetime | None:
     try:
         # Python keeps microseconds; nine digits are allowed.
         micros = (fraction or "0")[:6].ljust(6, "0")
-        return datetime.fromisoformat(f"{day}T{clock}.{micros}{'+00:00' if zone in 'Zz' else zone}")
-    except ValueError as error:
+        time = datetime.fromisoformat(f"{day}T{clock}.{micros}{'+00:00' if zone in 'Zz' else zone}")
+        time.astimezone(UTC)  # the years 1 and 9999 have hours that do not exist in UTC
+        return time
+    except (ValueError, OverflowError) as error:
         raise MalformedEvent(f"time is {value!r}: {error}") from error
+
+
+def _in_zone(time: datetime) -> datetime:
+    """An AMQP timestamp is in UTC, and may be handed over without saying so."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def format_time(time: datetime) -> str:
