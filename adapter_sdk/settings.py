@@ -53,7 +53,7 @@ class BrokerSettings(Section):
     exchange: str = "events"
     prefetch: int = Field(default=200, ge=1, le=65_535, description="unsettled deliveries at a time")
     queue_type: Literal["quorum", "classic"] = "quorum"
-    delivery_limit: int = Field(default=20, ge=1, description="deliveries before the broker itself gives up")
+    delivery_limit: int = Field(default=1000, ge=1, description="deliveries before the broker itself gives up")
     declare: bool = Field(default=True, description="create what is missing; false: only check that it is there")
     heartbeat: int = Field(default=10, ge=1, le=600, description="seconds")
 

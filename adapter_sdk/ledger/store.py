@@ -143,8 +143,11 @@ class SqlLedger:
         self.database.open()
         if self.database.may_create:
             self.install()
+        schema = "WHERE adaptor = '' AND name = 'schema version'"
         with self.database.transaction() as rows:
-            found = rows.fetch("SELECT last FROM adaptor_sequence WHERE adaptor = '' AND name = 'schema version'", {})
+            # A write, so that a full disk or a lost right shows here and not with the first event in hand.
+            rows.run(f"UPDATE adaptor_sequence SET last = last {schema}", [{}])
+            found = rows.fetch(f"SELECT last FROM adaptor_sequence {schema}", {})
         version = found[0][0] if found else None
         if version != SCHEMA_VERSION:
             raise LedgerError(
