@@ -1,5 +1,7 @@
 """File drops: whole files placed where a legacy system looks for them, and the formats they are written in."""
 
+from adaptors.files.adaptor import FileDropAdaptor
+from adaptors.files.drop import Drop
 from adaptors.files.errors import FileExists, FormatError
 from adaptors.files.formats.delimited import Delimited
 from adaptors.files.formats.fixed_width import FixedWidth
@@ -13,6 +15,8 @@ __all__ = [
     "Attribute",
     "Content",
     "Delimited",
+    "Drop",
+    "FileDropAdaptor",
     "FileExists",
     "FixedWidth",
     "FormatError",

@@ -60,7 +60,7 @@ class FileName:
     def __init__(self, template: str, data_types: Iterable[type[EventData]] = (), where: str = "file_name") -> None:
         self.template = template
         faults: list[str] = []
-        self._parts = _parsed(template, faults)
+        self._parts = _parsed(template, where, faults)
         for part in self._parts:
             faults += _field_faults(part, list(data_types))
         literal = "".join(part.literal for part in self._parts)
@@ -107,6 +107,28 @@ class FileName:
         return text
 
 
+class MarkerName:
+    """The name of a marker file, from a template with `{name}` and `{stem}`, the name without its last suffix.
+
+    Raises ConfigError if the template holds anything else, or does not make a name different from the file's.
+    """
+
+    def __init__(self, template: str, where: str = "marker") -> None:
+        self.template = template
+        fields = {field for _, field, _, _ in _split(template, where) if field is not None}
+        if not fields or not fields <= {"name", "stem"}:
+            raise ConfigError(f"{where} {template!r}: give a template with {{name}} or {{stem}}, such as {{stem}}.OK")
+        if self.of("a.b") == "a.b" or "/" in template:
+            raise ConfigError(f"{where} {template!r}: a marker has another name than its file, in the same folder")
+
+    def of(self, name: str) -> str:
+        """The marker's name for a file of this name. Raises FormatError if it would be the file's own."""
+        marker = usable(self.template.format(name=name, stem=name.rpartition(".")[0] or name))
+        if marker == name:
+            raise FormatError(f"the marker {marker!r} would have the name of its file")
+        return marker
+
+
 def key_hash(key: Key) -> str:
     """64 hex digits that stand for an event's identity where its source and id cannot be used."""
     return hashlib.sha256(f"{key.source}\n{key.id}".encode("utf-8", "surrogatepass")).hexdigest()
@@ -139,18 +161,22 @@ def usable(name: str) -> str:
     return name
 
 
-def _parsed(template: str, faults: list[str]) -> list[_Part]:
+def _parsed(template: str, where: str, faults: list[str]) -> list[_Part]:
     parts = []
-    try:
-        for literal, field, spec, conversion in Formatter().parse(template):
-            if conversion or "{" in (spec or ""):
-                faults.append(f"{{{field}}}: conversions and nested fields are not possible")
-            parts.append(_Part(literal, field or "", spec or ""))
-            if field == "":
-                faults.append("{} names no field; known fields: " + ", ".join(_KNOWN))
-    except ValueError as error:
-        faults.append(str(error))
+    for literal, field, spec, conversion in _split(template, where):
+        parts.append(_Part(literal, field or "", spec or ""))
+        if field == "":
+            faults.append("{} names no field; known fields: " + ", ".join(_KNOWN))
+        if conversion or "{" in (spec or ""):
+            faults.append(f"{{{field}}}: conversions and nested fields are not possible")
     return parts
+
+
+def _split(template: str, where: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(f"{where} {template!r}: {error}") from error
 
 
 def _field_faults(part: _Part, data_types: list[type[EventData]]) -> list[str]:
