@@ -101,6 +101,7 @@ class SoapFamily(Family[SoapService]):
         with journal.transaction() as transaction:
             transaction.note(claim.key, claim.token, State.CLAIMED, evidence)
         claim.evidence = evidence
+        claim.in_doubt = False
 
     def _backend(self) -> Backend:
         if self._made is None:

@@ -93,9 +93,11 @@ class LedgerCalls:
         self._note(State.CLAIMED)
 
     def _note(self, state: State) -> None:
+        evidence = {"calls": [dict(call) for call in self._calls]}
         with self._journal.transaction() as transaction:
-            evidence = {"calls": [dict(call) for call in self._calls]}
             transaction.note(self._claim.key, self._claim.token, state, evidence)
+        # The claim may be tried again at once, without another look at the ledger.
+        self._claim.evidence = evidence
 
 
 def answered_calls(evidence: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -40,9 +40,15 @@ class Vendored:
     documents: Mapping[str, etree._Element]
 
     def content(self, location: str) -> bytes:
-        """The document at `location`, serialised. Raises ConfigError if it was not collected."""
+        """The document at `location`, serialised. Raises ConfigError if it was not collected.
+
+        zeep asks for some schemas that nobody has imported, which the catalog has.
+        """
         if location not in self.documents:
-            raise ConfigError(f"{self.root}: {location} is asked for, and no import names it")
+            own = catalog.find(location)
+            if own is None:
+                raise ConfigError(f"{self.root}: {location} is asked for, and no import names it")
+            return own.read_bytes()
         return etree.tostring(self.documents[location], encoding="utf-8")
 
 
@@ -65,12 +71,12 @@ def collect(wsdl: Path, folder: Path | None = None) -> Vendored:
 
 
 def references(key: str, root: etree._Element) -> Iterator[Reference]:
-    """What a document names, with absolute locations. References without a location are left out."""
+    """What a document names, with absolute locations. References that lead nowhere are left out."""
     for element in root.iter(*_REFERENCES):
         namespace = element.get("namespace")
         location = element.get("location" if element.tag == f"{{{WSDL}}}import" else "schemaLocation")
-        if not location and namespace == catalog.XML_NAMESPACE:
-            location = catalog.XML_SCHEMA
+        if not location:
+            location = catalog.usual_location(namespace)
         if location:
             yield Reference(element, namespace, absolute(location.strip(), key))
 

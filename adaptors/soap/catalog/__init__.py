@@ -6,8 +6,7 @@ parts that only schema authors meet are left out. A file of the same name in the
 
 from pathlib import Path
 
-XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
-XML_SCHEMA = "https://www.w3.org/2001/xml.xsd"
+_XML = "http://www.w3.org/XML/1998/namespace"
 
 _FOLDER = Path(__file__).parent
 
@@ -22,7 +21,7 @@ _NAMES = {
         "http://www.w3.org/2005/08/addressing/ws-addr.xsd",
         "http://www.w3.org/2006/03/addressing/ws-addr.xsd",
     ),
-    "xml.xsd": (XML_NAMESPACE, "http://www.w3.org/2001/xml.xsd", "http://www.w3.org/2001/03/xml.xsd"),
+    "xml.xsd": (_XML, "http://www.w3.org/2001/xml.xsd", "http://www.w3.org/2001/03/xml.xsd"),
     "xmldsig.xsd": (
         "http://www.w3.org/2000/09/xmldsig",
         "http://www.w3.org/TR/xmldsig-core/xmldsig-core-schema.xsd",
@@ -36,6 +35,13 @@ _NAMES = {
 def find(name: str | None) -> Path | None:
     """The file for a location or a namespace, or None. http and https, and a closing `/` or `#`, are the same."""
     return _FILES.get(_plain(name)) if name else None
+
+
+def usual_location(namespace: str | None) -> str | None:
+    """Where zeep looks for the schema of a namespace that is imported without a location, if the catalog has it."""
+    if namespace == _XML:
+        return "https://www.w3.org/2001/xml.xsd"
+    return namespace if find(namespace) else None
 
 
 def _plain(name: str) -> str:
