@@ -35,8 +35,8 @@ class Pattern:
 
     def __init__(self, pattern: Mapping[str, Any]) -> None:
         self._source = pattern
-        renamed = {_ENVELOPE_NAMES.get(name, name): value for name, value in pattern.items()}
-        self._test = _fields(renamed, "where")
+        _need_fields(pattern, "where")
+        self._test = _fields({_ENVELOPE_NAMES.get(name, name): value for name, value in pattern.items()}, "where")
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether an event matches, given as its context attributes and `data`, all as JSON values."""
@@ -46,9 +46,13 @@ class Pattern:
         return f"Pattern({self._source!r})"
 
 
-def _fields(pattern: Any, path: str) -> Test:
+def _need_fields(pattern: Any, path: str) -> None:
     if not isinstance(pattern, Mapping) or not pattern:
         raise ConfigError(f"{path}: a pattern is a non-empty object of fields; got {pattern!r}")
+
+
+def _fields(pattern: Any, path: str) -> Test:
+    _need_fields(pattern, path)
     tests: list[Test] = []
     for name, wanted in pattern.items():
         if name == "$or":
@@ -57,7 +61,14 @@ def _fields(pattern: Any, path: str) -> Test:
             tests.append(_at(name, _fields(wanted, f"{path}.{name}")))
         else:
             tests.append(_at(name, _leaf(wanted, f"{path}.{name}")))
-    return lambda value: all(test(value) for test in tests)
+
+    def match(value: Any) -> bool:
+        # In a list of objects all fields are looked for in the same one.
+        if isinstance(value, list) and value:
+            return any(match(item) for item in value)
+        return all(test(value) for test in tests)
+
+    return match
 
 
 def _alternatives(wanted: Any, path: str) -> Test:
@@ -68,14 +79,8 @@ def _alternatives(wanted: Any, path: str) -> Test:
 
 
 def _at(name: str, test: Test) -> Test:
-    """Apply `test` to a field; inside a list of objects, to the field of any of them."""
-
-    def look(value: Any) -> bool:
-        if isinstance(value, list):
-            return any(look(item) for item in value)
-        return test(value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING)
-
-    return look
+    """Apply `test` to a field of an object."""
+    return lambda value: test(value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING)
 
 
 def _leaf(wanted: Any, path: str) -> Test:
@@ -170,7 +175,7 @@ def _numeric(operand: Any, path: str) -> Test:
         raise ConfigError(f"{path}: write {example}; got {operand!r}")
     checks = []
     for sign, bound in zip(terms[::2], terms[1::2], strict=True):
-        if sign not in _COMPARISONS:
+        if not isinstance(sign, str) or sign not in _COMPARISONS:
             raise ConfigError(f"{path}: numeric compares with {', '.join(_COMPARISONS)}; got {sign!r}")
         checks.append((_COMPARISONS[sign], _need(bound, (int, float), path, example)))
     return lambda value: (
