@@ -68,11 +68,13 @@ class Family(ABC, Generic[HandleT]):
     """How effects reach one kind of backend. One object serves all worker threads of an adaptor.
 
     `promise` is the sentence that `adaptor check` prints. `batch_limit` is how many events a worker takes at
-    once; families whose effects are slow and independent take one, so that all workers are busy.
+    once; families whose effects are slow and independent take one, so that all workers are busy. `leaves_doubt` says
+    whether a crash can leave an effect in doubt.
     """
 
     promise: ClassVar[str]
     batch_limit: ClassVar[int] = 100
+    leaves_doubt: ClassVar[bool] = True
 
     adaptor: "Adaptor"
 

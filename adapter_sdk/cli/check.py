@@ -7,6 +7,7 @@ import click
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.cli.common import WRONG_CONFIGURATION, App, app_options, echo_json, echo_table
 from adapter_sdk.errors import ConfigError
+from adapter_sdk.family import Family
 from adapter_sdk.handlers import HandlerSpec
 
 
@@ -15,25 +16,24 @@ from adapter_sdk.handlers import HandlerSpec
 def check(app: App, as_json: bool) -> None:
     """Check settings, handlers, WSDL and folders; connect nowhere. Exit status 3 if there is a fault."""
     adaptor = app.adaptor
-    faults: list[str] = []
-    promise = ""
+    family: Family[Any] | None = None
     try:
-        promise = app.family.promise
-        faults += app.family.check()
+        family = app.family
+        faults = family.check()
     except ConfigError as error:
-        faults += error.faults
+        faults = list(error.faults)
     if as_json:
-        echo_json({**_report(adaptor, promise), "faults": faults})
+        echo_json({**_report(adaptor, family), "faults": faults})
     else:
-        _print(adaptor, promise, faults)
+        _print(adaptor, family, faults)
     if faults:
         click.get_current_context().exit(WRONG_CONFIGURATION)
 
 
-def _report(adaptor: type[Adaptor], promise: str) -> dict[str, Any]:
+def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any]:
     return {
         "adaptor": adaptor.name,
-        "promise": promise,
+        "promise": family.promise if family else None,
         "handlers": [
             {
                 "event_type": spec.event_type,
@@ -49,13 +49,18 @@ def _report(adaptor: type[Adaptor], promise: str) -> dict[str, Any]:
     }
 
 
-def _print(adaptor: type[Adaptor], promise: str, faults: list[str]) -> None:
+def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]) -> None:
     click.echo(f"adaptor  {adaptor.name}")
-    if promise:
-        click.echo(f"promise  {promise}")
+    if family:
+        click.echo(f"promise  {family.promise}")
     click.echo()
     rows = [
-        (spec.event_type, spec.name, " | ".join(str(kind.event_type) for kind in spec.replies) or "-", _in_doubt(spec))
+        (
+            spec.event_type,
+            spec.name,
+            " | ".join(str(kind.event_type) for kind in spec.replies) or "-",
+            _in_doubt(spec) if family is None or family.leaves_doubt else "never",
+        )
         for spec in adaptor._handlers.values()
     ]
     echo_table(("EVENT TYPE", "HANDLER", "REPLIES", "IN DOUBT"), rows)

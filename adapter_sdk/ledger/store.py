@@ -36,7 +36,7 @@ TABLES = (
   replies {blob},
   evidence {blob},
   message {blob},
-  reason VARCHAR(60),
+  reason VARCHAR(255),
   error TEXT,
   received_at DOUBLE PRECISION NOT NULL,
   updated_at DOUBLE PRECISION NOT NULL,
@@ -81,6 +81,7 @@ _BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
     f"WHERE {_ROW} AND state = 'waiting'"
 )
+_LONGEST_ERROR = 8000
 # Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
 _TAKEN_OVER = {State.WAITING: State.CLAIMED, State.IN_DOUBT: State.CALLING}
 
@@ -215,8 +216,8 @@ class SqlLedger:
                 "applied": int(record.state is State.APPLIED),
                 "replies": pack_replies(record.replies) if record.replies else None,
                 "unsent": int(record.unsent),
-                "reason": record.reason,
-                "error": record.error,
+                "reason": _fitting(record.reason, 255),
+                "error": _fitting(record.error, _LONGEST_ERROR),
                 "message": pack_message(record.message) if record.message else None,
                 "due_at": record.due_at,
                 "attempts": record.attempts,
@@ -295,11 +296,12 @@ class SqlLedger:
     def discard(self, key: Key, now: float, reason: str) -> bool:
         """Close a dead letter for good."""
         statement = (
-            "UPDATE adaptor_ledger SET state = 'discarded', reason = :reason, updated_at = :updated_at "
+            "UPDATE adaptor_ledger SET state = 'discarded', updated_at = :updated_at, "
+            "error = COALESCE(error, '') || :discarded "
             f"WHERE {_ROW} AND state = 'dead'"
         )
         with self.database.transaction() as rows:
-            return bool(rows.run(statement, [{**self._id(key), "updated_at": now, "reason": reason}]))
+            return bool(rows.run(statement, [{**self._id(key), "updated_at": now, "discarded": f"\ndiscarded: {reason}"}]))
 
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""
@@ -328,7 +330,7 @@ class SqlLedger:
             "id": entry.key.id,
             "type": entry.type,
             "subject": entry.subject,
-            "correlation_id": entry.correlation_id,
+            "correlation_id": _fitting(entry.correlation_id, 2048),
             "digest": entry.digest,
             "state": entry.state,
             "attempts": entry.attempts,
@@ -337,8 +339,8 @@ class SqlLedger:
             "replies": pack_replies(entry.replies) if entry.replies else None,
             "evidence": None if entry.evidence is None else pack_json(entry.evidence),
             "message": pack_message(entry.message) if entry.message else None,
-            "reason": entry.reason,
-            "error": entry.error,
+            "reason": _fitting(entry.reason, 255),
+            "error": _fitting(entry.error, _LONGEST_ERROR),
             "received_at": entry.received_at,
             "updated_at": entry.updated_at,
             "due_at": entry.due_at,
@@ -392,6 +394,11 @@ def _fresh(request: ClaimRequest, token: str, now: float) -> Entry:
         received_at=now,
         updated_at=now,
     )
+
+
+def _fitting(text: str | None, limit: int) -> str | None:
+    """Text as every database takes it: PostgreSQL has no NUL in text, and columns have a length."""
+    return None if text is None else text.replace("\x00", "\ufffd")[:limit]
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -47,6 +47,7 @@ class SqlFamily(Family[Connection]):
     """One transaction per event: the handler's statements, the ledger's final row and the replies."""
 
     promise = "The effect happens once: it commits together with the record that it happened."
+    leaves_doubt = False
 
     def __init__(self, name: str, settings: SqlSettings) -> None:
         self._settings = settings
