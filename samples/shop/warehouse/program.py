@@ -1,0 +1,137 @@
+"""The shop's warehouse: an old program that reads pick lists from a folder and answers with a file. It knows no events.
+
+    python -m samples.shop.warehouse.program --in FOLDER --out FOLDER --log FILE
+
+A pick list is a file `PICK*.DAT` of 17-byte records in EBCDIC (code page 037) without separators: 12 bytes of article
+number, 5 bytes of zoned decimal quantity. Each file is taken away as soon as it is seen, booked as one JSON line in
+the log, and answered with `PICK*.ANS`: one record in the same code page, 12 bytes with the name of the list, 8 bytes
+with PICKED or REJECTED, 5 digits with the quantity picked. What it has booked twice, it was given twice.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_INTERVAL = 0.05  # seconds
+RECORD_LENGTH = 17
+CODE_PAGE = "cp037"
+
+
+class BadList(Exception):
+    """The file is not a pick list."""
+
+
+@dataclass(frozen=True)
+class PickedLine:
+    """One line of a pick list."""
+
+    sku: str
+    quantity: int
+
+
+def read_list(data: bytes) -> list[PickedLine]:
+    """The lines of a pick list. Raises BadList with the record at fault."""
+    if not data or len(data) % RECORD_LENGTH:
+        raise BadList(f"{len(data)} bytes are not a number of {RECORD_LENGTH}-byte records")
+    records = [data[start : start + RECORD_LENGTH] for start in range(0, len(data), RECORD_LENGTH)]
+    return [PickedLine(_article(record[:12]), _quantity(record[12:])) for record in records]
+
+
+def _article(field: bytes) -> str:
+    article = field.decode(CODE_PAGE).rstrip(" ")
+    if not article.isprintable() or not article:
+        raise BadList(f"article number {field.hex()}")
+    return article
+
+
+def _quantity(field: bytes) -> int:
+    """A zoned decimal: digits in the lower half bytes, 0xF above each, the sign above the last (0xD is minus)."""
+    zones = [byte >> 4 for byte in field]
+    digits = [byte & 15 for byte in field]
+    if max(digits) > 9 or any(zone != 15 for zone in zones[:-1]) or zones[-1] not in (12, 13, 15):
+        raise BadList(f"quantity {field.hex()}")
+    return int("".join(map(str, digits))) * (-1 if zones[-1] == 13 else 1)
+
+
+class Warehouse:
+    """Takes files from one folder, books them, and answers in another."""
+
+    def __init__(self, inbox: Path, outbox: Path, log: Path) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._log = log
+        # On the volume of the inbox, so that taking a file away is one rename.
+        self._taken = inbox.parent / f"{inbox.name}.taken"
+        self._taken.mkdir(exist_ok=True)
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll until `stop` is set; a file that was taken is always finished."""
+        self._work_through()
+        while not stop.wait(POLL_INTERVAL):
+            for file in sorted(self._inbox.glob("PICK*.DAT")):
+                file.rename(self._taken / file.name)
+                self._work_through()
+
+    def _work_through(self) -> None:
+        """Book, answer and throw away what was taken; at the start that may be what the last run left."""
+        for file in sorted(self._taken.glob("PICK*.DAT")):
+            data = file.read_bytes()
+            try:
+                lines = read_list(data)
+                status = "PICKED"
+            except BadList as error:
+                lines, status = [], "REJECTED"
+                self._book(file.name, data, lines, str(error))
+            else:
+                self._book(file.name, data, lines, None)
+            self._answer(file.stem, status, sum(line.quantity for line in lines))
+            file.unlink()
+
+    def _book(self, name: str, data: bytes, lines: list[PickedLine], fault: str | None) -> None:
+        booking = {
+            "file": name,
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "lines": [{"sku": line.sku, "quantity": line.quantity} for line in lines],
+            "fault": fault,
+        }
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(booking) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+
+    def _answer(self, stem: str, status: str, quantity: int) -> None:
+        record = f"{stem[:12]:<12}{status:<8}{max(quantity, 0):05d}".encode(CODE_PAGE)
+        unfinished = self._outbox / f".{stem}.new"
+        unfinished.write_bytes(record)
+        unfinished.rename(self._outbox / f"{stem}.ANS")
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT. Prints one JSON line when it is ready; exit status 2 for a missing folder."""
+    parser = argparse.ArgumentParser(description="The shop's warehouse")
+    parser.add_argument("--in", dest="inbox", type=Path, required=True, help="folder in which pick lists appear")
+    parser.add_argument("--out", dest="outbox", type=Path, required=True, help="folder for the answers")
+    parser.add_argument("--log", type=Path, required=True, help="file of bookings, one JSON line per pick list")
+    options = parser.parse_args()
+    for folder in (options.inbox, options.outbox):
+        if not folder.is_dir():
+            parser.error(f"{folder} is not a folder")
+    stop = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    warehouse = Warehouse(options.inbox, options.outbox, options.log)
+    sys.stdout.write(json.dumps({"ready": True, "in": str(options.inbox), "out": str(options.outbox)}) + "\n")
+    sys.stdout.flush()
+    warehouse.run(stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
