@@ -15,6 +15,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 from sqlalchemy import create_engine, text
 
 from tests.services import free_port, wait_until
+from tests.services.missing import Missing, skip_or_fail
 from tests.services.rabbitmq import Broker, Node, shared_broker
 from tests.services.run import Run
 from tests.services.supervised import StartFailed, Supervised
@@ -52,13 +53,14 @@ def test_connections_can_be_closed_as_an_operator_would(fresh_rabbitmq: Broker) 
         connection.process_data_events(time_limit=5)
 
 
-def test_a_node_of_ones_own_keeps_its_messages_through_a_kill(own_rabbitmq: Node) -> None:
-    """A persistent message in a durable queue survives SIGKILL of the whole node."""
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_a_node_of_ones_own_keeps_its_messages_through_a_kill(own_rabbitmq: Node, queue_type: str) -> None:
+    """A persistent message in a durable queue survives SIGKILL of the whole node, both just made."""
     parameters = pika.URLParameters(own_rabbitmq.broker.url)
     with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        channel.queue_declare("kept", durable=True)
+        channel.queue_declare("kept", durable=True, arguments={"x-queue-type": queue_type})
         channel.basic_publish("", "kept", b"still here", pika.BasicProperties(delivery_mode=2))
     own_rabbitmq.kill()
     own_rabbitmq.start()
@@ -96,6 +98,16 @@ def test_php_serves_a_script_that_has_soap(php_soap_server: Callable[..., str], 
     router.write_text('<?php echo getenv("GREETING"), " ", class_exists("SoapServer") ? "soap" : "no soap";')
     with urlopen(php_soap_server(router, GREETING="hello") + "any/path", timeout=5) as answer:
         assert answer.read() == b"hello soap"
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_missing_service_skips_or_where_required_fails(
+    required: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a service its tests are skipped, and fail with REQUIRE_REAL_SERVICES=1; either way they say what to do."""
+    monkeypatch.setenv("REQUIRE_REAL_SERVICES", required)
+    with pytest.raises(outcome, match="apt-get install postgresql, or set TEST_PG_URL"):
+        skip_or_fail(Missing("PostgreSQL", "postgresql", "TEST_PG_URL"))
 
 
 SLEEPER = """
