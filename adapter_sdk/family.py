@@ -129,6 +129,7 @@ class Family(ABC, Generic[HandleT]):
             if replies is not None:
                 return replies
             self.forget_doubt(claim, journal)
+            claim.in_doubt = False
         elif not claim.handler.options.idempotent:
             raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
         return self.effect(claim, journal)

@@ -48,6 +48,10 @@ class Handler(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
+    def __call__(self, instance: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the method through its class, with the adaptor as first argument."""
+        return self.function(instance, *args, **kwargs)
+
     @overload
     def __get__(self, instance: None, owner: type) -> "Handler[P, R]": ...
     @overload
@@ -225,7 +229,7 @@ def _parameters(place: str, function: Callable[..., Any], handle_type: type | No
 def _hints(place: str, function: Callable[..., Any], localns: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, localns=dict(localns))
-    except (NameError, TypeError, SyntaxError) as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise ConfigError(f"{place}: an annotation cannot be read: {error}; import or define that name") from error
 
 

@@ -33,6 +33,7 @@ from adapter_sdk.events import Key
 from adapter_sdk.family import Claim, Failed, Family, Outcome
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, Reply, State, Verdict
+from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.outcomes import AttemptsUsedUp, NotSettledYet, after_failure, reason_of
 from adapter_sdk.replies import reply_message, seal
 from adapter_sdk.retry import RetryPolicy
@@ -136,12 +137,24 @@ class Pipeline:
             if entry.state is State.CLAIMED:
                 continue
             with self._in_hand.hold([entry.key]):
-                messages = self._outbox_of(entry, now)
-                if all(confirm is Confirm.CONFIRMED for confirm in self._publish(messages)):
-                    self._ledger.sent([entry.key])
-                    swept += 1
-                    log.info("left-behind messages published", **_facts_of(entry), messages=len(messages))
+                swept += self._publish_again(entry, now)
         return swept
+
+    def _publish_again(self, listed: Entry, now: float) -> bool:
+        entry = self._ledger.get(listed.key)
+        if entry is None or (entry.token, entry.state, entry.unsent) != (listed.token, listed.state, True):
+            return False  # a worker has had it since the list was made
+        messages = self._outbox_of(entry, now)
+        try:
+            confirms = self._publish(messages)
+        except PermanentError as error:
+            log.warning("left-behind message cannot be sent", error=str(error), **_facts_of(entry))
+            return False
+        if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
+            return False
+        self._ledger.sent([entry.key])
+        log.info("left-behind messages published", **_facts_of(entry), messages=len(messages))
+        return True
 
     # --- receive: guards, envelope, route, validate ---
 
@@ -206,7 +219,7 @@ class Pipeline:
         if work.refusal is None and work.handler is not None:
             try:
                 event = work.opened.validate(work.handler.data_type)
-            except PermanentError as error:
+            except Exception as error:  # noqa: BLE001 - a validator of the event data may itself have a bug
                 work.refusal = error
             else:
                 work.claim = Claim(
@@ -405,7 +418,8 @@ class Pipeline:
     # --- dead letters without an identity of their own ---
 
     def _set_aside_unreadable(self, message: Message, error: MalformedEvent) -> None:
-        digest = hashlib.sha256(message.body + repr(sorted(message.headers.items(), key=str)).encode()).hexdigest()
+        # Of the message as a copy has it: delivered again, or put back to work, it is the same dead letter.
+        digest = hashlib.sha256(pack_message(copy_to(self._name, message, 0))).hexdigest()
         entry = self._dead_letter(Key("", f"unreadable-{digest[:16]}"), digest, message, error)
         self._ledger.set_aside(entry)
         log.error("dead letter", reason=entry.reason, error=entry.error, event_id=entry.key.id, bytes=len(message.body))

@@ -182,14 +182,15 @@ class Runner:
         return workers
 
     def _watch(self) -> None:
-        while not self._wake.wait(_SWEEP_INTERVAL):
+        # `stop` may have come before this session cleared `_wake`.
+        while not self._stop.is_set() and not self._wake.wait(_SWEEP_INTERVAL):
             self._pipeline.sweep()
 
     def _process(self, deliveries: list[Delivery]) -> None:
         """One batch, on a worker thread."""
         try:
             settlement = self._pipeline.process(deliveries)
-        except (BrokerError, LedgerError) as error:
+        except (BrokerError, LedgerError, ConfigError) as error:
             self._report(error)
             return
         except Exception as error:

@@ -15,6 +15,9 @@ ATTEMPT_HEADER = "x-adaptor-attempt"
 RESEND_DELAY = 30.0
 """Seconds until an applied event is looked at again whose reply no queue wanted."""
 
+# A header is the sender's word: no larger number reaches the ledger, whose column has 32 bits.
+_MOST_ATTEMPTS = 1_000_000
+
 # Written by the broker. A copy that carried them would look as if it had already been dead-lettered.
 _BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
@@ -103,4 +106,4 @@ def copy_to(queue: str, message: Message, attempts: int) -> Message:
 def attempts_of(headers: Mapping[str, Any]) -> int:
     """How many attempts were made before this message was copied; 0 for an original or an unreadable header."""
     value = headers.get(ATTEMPT_HEADER, 0)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, _MOST_ATTEMPTS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
@@ -13,8 +14,16 @@ from adapter_sdk.transport.base import Message
 _TAG = "$"
 
 
+def _plain(value: Any) -> Any:
+    """A value with every table marked whose own names could be taken for a tag."""
+    if isinstance(value, Mapping):
+        table = {name: _plain(item) for name, item in value.items()}
+        return {_TAG: "table", "v": list(table.items())} if _TAG in table else table
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _tagged(value: Any) -> Any:
-    """What JSON has no form for, as a one-key object; header tables hold no name that is a single dollar sign."""
+    """What JSON has no form for, as a tagged object."""
     if isinstance(value, bytes):
         return {_TAG: "bytes", "v": base64.b64encode(value).decode("ascii")}
     if isinstance(value, datetime):
@@ -26,6 +35,8 @@ def _tagged(value: Any) -> Any:
 
 def _untagged(value: dict[str, Any]) -> Any:
     match value.get(_TAG):
+        case "table":
+            return dict(value["v"])
         case "bytes":
             return base64.b64decode(value["v"])
         case "time":
@@ -39,7 +50,7 @@ def _untagged(value: dict[str, Any]) -> Any:
 
 def pack_json(value: Any) -> bytes:
     """A JSON value that may hold bytes, times and decimals, as bytes."""
-    return json.dumps(value, default=_tagged, separators=(",", ":")).encode("utf-8")
+    return json.dumps(_plain(value), default=_tagged, separators=(",", ":")).encode("utf-8")
 
 
 def unpack_json(packed: bytes) -> Any:

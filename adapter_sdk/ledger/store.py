@@ -66,12 +66,15 @@ _INSERT = (
 )
 _TAKE_OVER = (
     "UPDATE adaptor_ledger SET token = :token, attempts = :attempts, state = :state, unsent = 0, due_at = NULL, "
-    f"updated_at = :updated_at WHERE {_ROW} AND token = :found"
+    f"updated_at = :updated_at WHERE {_ROW} AND token = :found AND state = :found_state"
 )
 _RECORD = (
-    "UPDATE adaptor_ledger SET state = :state, replies = :replies, unsent = :unsent, reason = :reason, error = :error, "
+    "UPDATE adaptor_ledger SET state = :state, replies = COALESCE(:replies, replies), unsent = :unsent, "
+    "reason = :reason, error = :error, "
     "message = CASE WHEN :applied = 1 THEN NULL ELSE COALESCE(message, :message) END, due_at = :due_at, "
-    f"attempts = COALESCE(:attempts, attempts), updated_at = :updated_at WHERE {_ROW} AND token = :token"
+    f"attempts = COALESCE(:attempts, attempts), updated_at = :updated_at WHERE {_ROW} AND token = :token "
+    # A COMMIT whose answer was lost may still be under way and end the row before this statement sees it.
+    "AND state NOT IN ('applied', 'dead', 'discarded')"
 )
 _NOTE = (
     "UPDATE adaptor_ledger SET state = :state, evidence = :evidence, replies = COALESCE(:replies, replies), "
@@ -170,7 +173,9 @@ class SqlLedger:
         token = uuid.uuid4().hex
         entries = [_fresh(request, token, now) for request in requests]
         with self.database.transaction() as rows:
-            if rows.run(_INSERT, [self._row(entry) for entry in entries]) == len(entries):
+            # Always in one order: two processes that claim the same keys wait for each other, in no circle.
+            in_order = sorted((self._row(entry) for entry in entries), key=lambda row: row["event_hash"])
+            if rows.run(_INSERT, in_order) == len(entries):
                 return [(Verdict.GRANTED, entry) for entry in entries]
             return [self._decide(rows, request, entry) for request, entry in zip(requests, entries, strict=True)]
 
@@ -191,14 +196,15 @@ class SqlLedger:
                     **self._id(found.key),
                     "token": fresh.token,
                     "found": found.token,
+                    "found_state": found.state,
                     "attempts": attempts,
                     "state": _TAKEN_OVER.get(found.state, found.state),
                     "updated_at": fresh.updated_at,
                 }
             ],
         )
-        if not changed:
-            raise LedgerError(f"another process changed the row of {request.key} during a claim")
+        if not changed:  # another process was quicker, and what it did may decide otherwise
+            return self._decide(rows, request, fresh)
         return verdict, replace(found, token=fresh.token, attempts=attempts)
 
     def record(self, records: Sequence[Record], now: float) -> list[bool]:
@@ -229,10 +235,11 @@ class SqlLedger:
             return []
         if rows.run(_RECORD, values) == len(values):
             return [True] * len(values)
-        # Rows whose token differs were not changed; one look at each tells which.
-        owned = [self._get(rows, record.key) for record in records]
+        # Rows with another token, or at an end already, were not changed; one look at each tells which.
+        found = [self._get(rows, record.key) for record in records]
         return [
-            entry is not None and entry.token == record.token for entry, record in zip(owned, records, strict=True)
+            entry is not None and (entry.token, entry.state) == (record.token, record.state)
+            for entry, record in zip(found, records, strict=True)
         ]
 
     def sent(self, keys: Iterable[Key]) -> None:
@@ -397,8 +404,10 @@ def _fresh(request: ClaimRequest, token: str, now: float) -> Entry:
 
 
 def _fitting(text: str | None, limit: int) -> str | None:
-    """Text as every database takes it: PostgreSQL has no NUL in text, and columns have a length."""
-    return None if text is None else text.replace("\x00", "\ufffd")[:limit]
+    """Text as every database takes it: no NUL, no half of a surrogate pair, and columns have a length."""
+    if text is None:
+        return None
+    return text.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode("utf-8")[:limit]
 
 
 def _entry(row: Sequence[Any]) -> Entry:
