@@ -15,12 +15,13 @@ from adaptors.files import FixedWidth, Number, Text, Zoned
 
 
 class PickLine(FixedWidth, encoding="cp037"):
+    order_id: Annotated[str, Text(12)]
     sku: Annotated[str, Text(12)]
     quantity: Annotated[int, Zoned(5)]
 
 
 class Answer(FixedWidth, encoding="cp037"):
-    list: Annotated[str, Text(12)]
+    order_id: Annotated[str, Text(12)]
     status: Annotated[str, Text(8)]
     quantity: Annotated[int, Number(5)]
 
@@ -73,25 +74,36 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_pick_list_is_taken_away_booked_and_answered(site: Site) -> None:
     """A list that the toolkit's format has written is understood by code that knows nothing of the toolkit."""
     assert site.greeting["ready"] is True
-    lines = [PickLine(sku="A-1", quantity=2), PickLine(sku="Ü-2", quantity=40)]
+    lines = [PickLine(order_id="O-1", sku="A-1", quantity=2), PickLine(order_id="O-1", sku="Ü-2", quantity=40)]
     site.give("PICK000001.DAT", PickLine.encode_all(lines))
-    assert site.answer("PICK000001") == Answer(list="PICK000001", status="PICKED", quantity=42)
+    assert site.answer("PICK000001") == Answer(order_id="O-1", status="PICKED", quantity=42)
     [booking] = site.bookings()
+    assert booking["order_id"] == "O-1"
     assert booking["lines"] == [{"sku": "A-1", "quantity": 2}, {"sku": "Ü-2", "quantity": 40}]
     wait_for(lambda: not any(site.inbox.iterdir()))
 
 
 def test_a_list_given_twice_is_booked_twice(site: Site) -> None:
     """The warehouse does not look for duplicates, so its log shows an outsider each one that it was given."""
-    data = PickLine.encode_all([PickLine(sku="A-1", quantity=2)])
+    data = PickLine.encode_all([PickLine(order_id="O-1", sku="A-1", quantity=2)])
     for expected in (1, 2):
         site.give("PICK000007.DAT", data)
         wait_for(lambda expected=expected: len(site.bookings()) == expected)  # type: ignore[misc]
     assert [booking["file"] for booking in site.bookings()] == ["PICK000007.DAT"] * 2
 
 
+GOOD = PickLine.encode_all([PickLine(order_id="O-1", sku="A-1", quantity=2)])
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc1" * 16, b"\xc1" * 12 + b"\xf0\xf0\xf0\xf0\x41", b"\x40" * 12 + b"\xf0" * 5]
+    "data",
+    [
+        b"",
+        GOOD[:-1],
+        GOOD[:-1] + b"\x41",
+        b"\x40" * 12 + GOOD[12:],
+        GOOD + PickLine.encode_all([PickLine(order_id="O-2", sku="A-1", quantity=2)]),
+    ],
 )
 def test_a_torn_or_foreign_file_is_rejected_and_booked(site: Site, data: bytes) -> None:
     """Bytes that are not whole records of the layout are answered with REJECTED."""
@@ -105,7 +117,7 @@ def test_a_torn_or_foreign_file_is_rejected_and_booked(site: Site, data: bytes) 
 def test_other_files_are_left_alone_and_sigterm_ends_it_cleanly(site: Site) -> None:
     """Only PICK*.DAT is taken; SIGTERM ends the process with status 0."""
     site.give("PICK000003.tmp", b"half")
-    site.give("PICK000004.DAT", PickLine.encode_all([PickLine(sku="A", quantity=1)]))
+    site.give("PICK000004.DAT", PickLine.encode_all([PickLine(order_id="O-1", sku="A", quantity=1)]))
     site.answer("PICK000004")
     site.process.send_signal(signal.SIGTERM)
     assert site.process.wait(timeout=20) == 0

@@ -2,10 +2,11 @@
 
     python -m samples.shop.warehouse.program --in FOLDER --out FOLDER --log FILE
 
-A pick list is a file `PICK*.DAT` of 17-byte records in EBCDIC (code page 037) without separators: 12 bytes of article
-number, 5 bytes of zoned decimal quantity. Each file is taken away as soon as it is seen, booked as one JSON line in
-the log, and answered with `PICK*.ANS`: one record in the same code page, 12 bytes with the name of the list, 8 bytes
-with PICKED or REJECTED, 5 digits with the quantity picked. What it has booked twice, it was given twice.
+A pick list is a file `PICK*.DAT` of 29-byte records in EBCDIC (code page 037) without separators: 12 bytes of order
+number, the same in each record, 12 bytes of article number, 5 bytes of zoned decimal quantity. Each file is taken away
+as soon as it is seen, booked as one JSON line in the log, and answered with `PICK*.ANS`: one record in the same code
+page, 12 bytes of order number, 8 bytes with PICKED or REJECTED, 5 digits with the quantity picked. What it has booked
+twice, it was given twice.
 """
 
 import argparse
@@ -15,11 +16,11 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 POLL_INTERVAL = 0.05  # seconds
-RECORD_LENGTH = 17
+RECORD_LENGTH = 29
 CODE_PAGE = "cp037"
 
 
@@ -28,26 +29,37 @@ class BadList(Exception):
 
 
 @dataclass(frozen=True)
-class PickedLine:
+class Line:
     """One line of a pick list."""
 
     sku: str
     quantity: int
 
 
-def read_list(data: bytes) -> list[PickedLine]:
-    """The lines of a pick list. Raises BadList with the record at fault."""
+@dataclass(frozen=True)
+class PickList:
+    """What an order wants picked."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+def read_list(data: bytes) -> PickList:
+    """A pick list from the bytes of its file. Raises BadList with what is wrong."""
     if not data or len(data) % RECORD_LENGTH:
         raise BadList(f"{len(data)} bytes are not a number of {RECORD_LENGTH}-byte records")
     records = [data[start : start + RECORD_LENGTH] for start in range(0, len(data), RECORD_LENGTH)]
-    return [PickedLine(_article(record[:12]), _quantity(record[12:])) for record in records]
+    orders = {_text(record[:12]) for record in records}
+    if len(orders) > 1:
+        raise BadList(f"several orders in one list: {', '.join(sorted(orders))}")
+    return PickList(orders.pop(), tuple(Line(_text(record[12:24]), _quantity(record[24:])) for record in records))
 
 
-def _article(field: bytes) -> str:
-    article = field.decode(CODE_PAGE).rstrip(" ")
-    if not article.isprintable() or not article:
-        raise BadList(f"article number {field.hex()}")
-    return article
+def _text(field: bytes) -> str:
+    text = field.decode(CODE_PAGE).rstrip(" ")
+    if not text.isprintable() or not text:
+        raise BadList(f"order or article number {field.hex()}")
+    return text
 
 
 def _quantity(field: bytes) -> int:
@@ -82,32 +94,25 @@ class Warehouse:
         """Book, answer and throw away what was taken; at the start that may be what the last run left."""
         for file in sorted(self._taken.glob("PICK*.DAT")):
             data = file.read_bytes()
+            fault = None
             try:
-                lines = read_list(data)
-                status = "PICKED"
+                picked = read_list(data)
             except BadList as error:
-                lines, status = [], "REJECTED"
-                self._book(file.name, data, lines, str(error))
-            else:
-                self._book(file.name, data, lines, None)
-            self._answer(file.stem, status, sum(line.quantity for line in lines))
+                picked, fault = PickList("", ()), str(error)
+            self._book(file.name, data, picked, fault)
+            self._answer(file.stem, picked, "REJECTED" if fault else "PICKED")
             file.unlink()
 
-    def _book(self, name: str, data: bytes, lines: list[PickedLine], fault: str | None) -> None:
-        booking = {
-            "file": name,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "lines": [{"sku": line.sku, "quantity": line.quantity} for line in lines],
-            "fault": fault,
-        }
+    def _book(self, name: str, data: bytes, picked: PickList, fault: str | None) -> None:
+        booking = {"file": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "fault": fault}
         with self._log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(booking) + "\n")
+            log.write(json.dumps({**booking, **asdict(picked)}) + "\n")
             log.flush()
             os.fsync(log.fileno())
 
-    def _answer(self, stem: str, status: str, quantity: int) -> None:
-        record = f"{stem[:12]:<12}{status:<8}{max(quantity, 0):05d}".encode(CODE_PAGE)
+    def _answer(self, stem: str, picked: PickList, status: str) -> None:
+        quantity = max(sum(line.quantity for line in picked.lines), 0)
+        record = f"{picked.order_id:<12}{status:<8}{quantity:05d}".encode(CODE_PAGE)
         unfinished = self._outbox / f".{stem}.new"
         unfinished.write_bytes(record)
         unfinished.rename(self._outbox / f"{stem}.ANS")
