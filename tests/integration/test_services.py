@@ -104,7 +104,7 @@ def test_php_serves_a_script_that_has_soap(php_soap_server: Callable[..., str], 
 def test_a_missing_service_skips_or_where_required_fails(
     required: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a service its tests are skipped, and fail with REQUIRE_REAL_SERVICES=1; either way they say what to do."""
+    """Tests without their service are skipped, or fail with REQUIRE_REAL_SERVICES=1; both say what to do."""
     monkeypatch.setenv("REQUIRE_REAL_SERVICES", required)
     with pytest.raises(outcome, match="apt-get install postgresql, or set TEST_PG_URL"):
         skip_or_fail(Missing("PostgreSQL", "postgresql", "TEST_PG_URL"))
