@@ -2,10 +2,13 @@
 
 Seen with pika 1.4.4: a header timestamp beyond the year 9999 and tables nested some 900 deep raise inside the I/O
 loop, so the connection is lost, the message is delivered again, and so on for ever. A float loses its fraction when
-decoded and cannot be encoded. Text that is not UTF-8 arrives as bytes where a string is promised.
+decoded and cannot be encoded. A long integer becomes a class whose text ends in "L". Text that is not UTF-8 arrives as
+bytes where a string is promised.
 """
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pika
@@ -20,6 +23,14 @@ _pika_decode_value = data.decode_value
 _pika_encode_value = data.encode_value
 
 Table = dict[Any, Any]
+
+_NUMBERS = {
+    b"d": struct.Struct(">d"),
+    b"f": struct.Struct(">f"),
+    b"l": struct.Struct(">q"),
+    b"L": struct.Struct(">q"),
+}
+"""How to read the kinds of numbers that pika does not give back as plain Python numbers."""
 
 
 def _decode_table(encoded: bytes, offset: int) -> tuple[Table, int]:
@@ -60,10 +71,8 @@ def _decode_value(encoded: bytes, offset: int) -> tuple[Any, int]:
     if kind == b"F":
         # Past the guard: only the outermost table knows where decoding can go on, so only it may catch.
         return _pika_decode_table(encoded, offset + 1)
-    if kind == b"d":
-        return struct.unpack_from(">d", encoded, offset + 1)[0], offset + 9
-    if kind == b"f":
-        return struct.unpack_from(">f", encoded, offset + 1)[0], offset + 5
+    if number := _NUMBERS.get(kind):
+        return number.unpack_from(encoded, offset + 1)[0], offset + 1 + number.size
     return _pika_decode_value(encoded, offset)
 
 
@@ -96,25 +105,36 @@ def install() -> None:
 def self_test() -> None:
     """Feed pika the messages that used to kill it. Raises ConfigError if a changed pika goes round the guard."""
     for what, table in BOMBS.items():
-        properties = spec.BasicProperties()
-        try:
-            properties.decode(_properties(table))
-            survived = UNDECODABLE in (properties.headers or {}) and properties.message_id == "id"
-        except Exception as error:
-            raise _guard_lost(what) from error
-        if not survived:
-            raise _guard_lost(what)
-    headers: dict[str, Any] = {"float": 0.5, "table": {"list": [1.25]}}
-    again = spec.BasicProperties()
-    again.decode(b"".join(spec.BasicProperties(headers=headers).encode()))
-    if again.headers != headers:
-        raise _guard_lost("floats")
+        _demand(what, partial(_withstands, table))
+    _demand("numbers as they were sent", _keeps_numbers)
+
+
+def _demand(what: str, check: Callable[[], bool]) -> None:
+    try:
+        kept = check()
+    except Exception as error:
+        raise _guard_lost(what) from error
+    if not kept:
+        raise _guard_lost(what)
+
+
+def _withstands(table: bytes) -> bool:
+    properties = spec.BasicProperties()
+    properties.decode(_properties(table))
+    return UNDECODABLE in (properties.headers or {}) and properties.message_id == "id"
+
+
+def _keeps_numbers() -> bool:
+    headers: dict[str, Any] = {"float": 0.5, "table": {"list": [1.25]}, "long": 2**40}
+    properties = spec.BasicProperties()
+    properties.decode(b"".join(spec.BasicProperties(headers=headers).encode()))
+    return properties.headers == headers and type((properties.headers or {})["long"]) is int
 
 
 def _guard_lost(what: str) -> ConfigError:
     return ConfigError(
-        f"pika {pika.__version__} decodes headers in a way this toolkit does not know: {what} would not be withstood. "
-        f"Install a pika of the range that the toolkit names."
+        f"pika {pika.__version__} handles headers in a way this toolkit does not know and fails at: {what}. Install a "
+        f"pika of the range that the toolkit names."
     )
 
 

@@ -143,16 +143,18 @@ class RabbitMQTransport:
     def close(self) -> None:
         """Close both connections in good order; what `ack` was called for before is acked."""
         self._open = False
+        # Closed outside the locks, because it waits for threads whose callbacks may be in here too.
         with self._consuming_lock:
-            if self._consuming is not None:
-                self._consuming.forget_consumer()
-            if self._consuming_link is not None:
-                self._consuming_link.close()
-            self._consuming = self._consuming_link = None
+            channel, self._consuming = self._consuming, None
+            links, self._consuming_link = [self._consuming_link], None
         with self._publishing_lock:
-            if self._publishing_link is not None:
-                self._publishing_link.close()
+            links.append(self._publishing_link)
             self._publishing = self._publishing_link = None
+        if channel is not None:
+            channel.forget_consumer()
+        for link in links:
+            if link is not None:
+                link.close()
 
     def _publisher(self) -> PublishingChannel:
         with self._publishing_lock:
