@@ -26,6 +26,7 @@ _KNOWN = (*_ATTRIBUTES, "key", "sequence", "data.<field>")
 _SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*")
 _UNSAFE_RUN = re.compile(r"[^A-Za-z0-9_-]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FORBIDDEN = re.compile(r'[/\\<>:"|?*\x00-\x1f]')  # path separators, and what Windows readers cannot open
 _LONGEST_VALUE = 80  # characters of one value in a name
 _LONGEST_NAME = 255  # bytes; the limit of Linux and Windows file systems
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
@@ -64,7 +65,7 @@ class FileName:
         for part in self._parts:
             faults += _field_faults(part, list(data_types))
         literal = "".join(part.literal for part in self._parts)
-        if bad := sorted(set(re.findall(r'[/\\<>:"|?*\x00-\x1f]', literal))):
+        if bad := sorted(set(_FORBIDDEN.findall(literal))):
             faults.append(f"{''.join(bad)!r} cannot stand in a file name")
         if template.startswith(".") or template.endswith((".", " ")) or not template:
             faults.append("a file name neither begins with a dot nor ends in a dot or a space, nor is it empty")
@@ -118,7 +119,7 @@ class MarkerName:
         fields = {field for _, field, _, _ in _split(template, where) if field is not None}
         if not fields or not fields <= {"name", "stem"}:
             raise ConfigError(f"{where} {template!r}: give a template with {{name}} or {{stem}}, such as {{stem}}.OK")
-        if self.of("a.b") == "a.b" or "/" in template:
+        if template == "{name}" or _FORBIDDEN.search(template):
             raise ConfigError(f"{where} {template!r}: a marker has another name than its file, in the same folder")
 
     def of(self, name: str) -> str:
