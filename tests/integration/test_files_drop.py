@@ -1,0 +1,466 @@
+"""The file drop on real folders and a real ledger: what arrives, what is refused, in which order it is made durable."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter_sdk import BackendUnavailable, ConfigError, Event, EventData, InDoubt, TransientError, handles
+from adapter_sdk.family import Applied, Claim, Failed, Outcome
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Record, Reply, State, Verdict
+from adapter_sdk.ledger.sqlite import SqliteDatabase
+from adapter_sdk.ledger.store import SqlLedger
+from adaptors.files import Drop, FileDropAdaptor, FileExists, FormatError
+from adaptors.files.adaptor import FileDropFamily
+from adaptors.files.folder import Folder
+from adaptors.files.settings import FileSettings
+
+
+class Note(EventData, type="com.shop.note"):
+    text: str
+
+
+class Notes(FileDropAdaptor):
+    """Drops the text of each note; a note without text needs no file."""
+
+    name = "notes"
+    file_name = "NOTE{sequence:03d}.TXT"
+
+    @handles
+    def note(self, event: Event[Note], drop: Drop) -> None:
+        """Refuses nothing by itself."""
+        if event.data.text == "bug":
+            raise RuntimeError("a bug")
+        if event.data.text:
+            drop.write_text(event.data.text, encoding="ascii")
+
+
+class Refusing(Notes):
+    name = "refusing"
+    file_name = "{id}.TXT"
+
+
+class Same(Refusing):
+    name = "same"
+    exists = "same"
+
+
+class Replacing(Refusing):
+    name = "replacing"
+    exists = "replace"
+
+
+class Marked(Refusing):
+    name = "marked"
+    marker = "{stem}.OK"
+
+
+@dataclass
+class Place:
+    """A drop, its staging, a ledger, and the family of one adaptor before them."""
+
+    drop: Path
+    staging: Path
+    ledger: SqlLedger
+    family: FileDropFamily
+    adaptor: type[FileDropAdaptor]
+
+    def claim(self, *events: tuple[str, str]) -> list[Claim]:
+        """Claim events of these ids and texts, as the pipeline does."""
+        requests = [
+            ClaimRequest(key=_event(id_, text).key, digest="0" * 64, type="com.shop.note") for id_, text in events
+        ]
+        claims = []
+        for (id_, text), (verdict, entry) in zip(events, self.ledger.claim(requests, 0.0), strict=True):
+            assert verdict is Verdict.GRANTED
+            claims.append(
+                Claim(
+                    event=_event(id_, text),
+                    handler=self.adaptor._handlers["com.shop.note"],
+                    token=entry.token,
+                    evidence=entry.evidence,
+                    replies=entry.replies,
+                    in_doubt=entry.state in (State.CALLING, State.IN_DOUBT),
+                    seal=lambda data: tuple(Reply("r", "t", b"") for _ in data),
+                )
+            )
+        return claims
+
+    def apply(self, *events: tuple[str, str]) -> list[Outcome]:
+        """Claim, apply, and record the end of what was applied."""
+        claims = self.claim(*events)
+        outcomes = self.family.apply(claims, self.ledger)
+        done = [
+            Record(key=claim.key, token=claim.token, state=State.APPLIED)
+            for claim, outcome in zip(claims, outcomes, strict=True)
+            if isinstance(outcome, Applied)
+        ]
+        assert all(self.ledger.record(done, 0.0))
+        return outcomes
+
+    def dropped(self) -> dict[str, str]:
+        return {file.name: file.read_text() for file in sorted(self.drop.iterdir())}
+
+    def staged(self) -> list[str]:
+        return sorted(file.name for file in self.staging.iterdir() if file.name != "staging.id")
+
+    def evidence(self, id_: str) -> dict[str, Any]:
+        entry = self.ledger.get(_event(id_, "").key)
+        assert entry is not None
+        return dict(entry.evidence or {})
+
+
+def _event(id_: str, text: str) -> Event[Note]:
+    return Event(source="shop", id=id_, type="com.shop.note", data=Note(text=text))
+
+
+MakePlace = Callable[..., Place]
+
+
+@pytest.fixture
+def make_place(tmp_path: Path) -> Iterator[MakePlace]:
+    """Makes a place with empty folders for an adaptor class."""
+    ledgers = []
+
+    def make(adaptor: type[FileDropAdaptor] = Notes, **settings: Any) -> Place:
+        drop = tmp_path / "in"
+        drop.mkdir(exist_ok=True)
+        ledger = SqlLedger(SqliteDatabase(tmp_path / f"{adaptor.name}.ledger"), adaptor.name)
+        ledger.open()
+        ledgers.append(ledger)
+        chosen = FileSettings(drop=drop, **settings)
+        family = adaptor._family(chosen)
+        family.bind(adaptor())
+        family.open()
+        return Place(drop, chosen.staging_folder, ledger, family, adaptor)
+
+    yield make
+    for ledger in ledgers:
+        ledger.close()
+
+
+def error_of(outcome: Outcome) -> Exception:
+    """The error of a failed outcome."""
+    assert isinstance(outcome, Failed)
+    return outcome.error
+
+
+@pytest.mark.parametrize("sync", ["files", "volume"])
+def test_a_batch_arrives_whole_in_order_and_leaves_nothing_behind(make_place: MakePlace, sync: str) -> None:
+    """Each event has one file with its content under gap-free numbers; staging is empty afterwards."""
+    place = make_place(sync=sync)
+    outcomes = place.apply(*((f"e{n}", f"text {n}") for n in range(1, 21)))
+    assert outcomes == [Applied(())] * 20
+    assert place.dropped() == {f"NOTE{n:03d}.TXT": f"text {n}" for n in range(1, 21)}
+    assert place.staged() == []
+
+
+def test_a_failing_event_costs_only_itself_and_no_number(make_place: MakePlace) -> None:
+    """A handler's bug and a character outside the encoding take no number from the events around them."""
+    place = make_place()
+    outcomes = place.apply(("1", "a"), ("2", "bug"), ("3", "é"), ("4", "b"), ("5", ""))
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Applied", "Failed", "Failed", "Applied", "Applied"]
+    assert isinstance(error_of(outcomes[1]), RuntimeError)
+    assert isinstance(error_of(outcomes[2]), FormatError)
+    assert place.dropped() == {"NOTE001.TXT": "a", "NOTE002.TXT": "b"}
+
+
+def test_a_number_too_long_for_its_name_is_refused_and_not_taken(make_place: MakePlace) -> None:
+    """After 999 the three digits are used up: the events are set aside and the sequence stands where it stood."""
+    place = make_place()
+    with place.ledger.transaction() as transaction:
+        for _ in range(998):
+            transaction.next_number("drop")
+    outcomes = place.apply(("1", "a"), ("2", "b"), ("3", "c"))
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Applied", "Failed", "Failed"]
+    assert "sequence number 1000 is longer" in str(error_of(outcomes[1]))
+    assert place.dropped() == {"NOTE999.TXT": "a"}
+    with place.ledger.transaction() as transaction:
+        assert transaction.next_number("drop") == 1000
+
+
+def test_a_lost_claim_stops_its_own_drop_only(make_place: MakePlace) -> None:
+    """An event that another worker has taken over is not dropped here, and takes no number."""
+    place = make_place()
+    claims = place.claim(("1", "a"), ("2", "b"))
+    place.claim(("1", "a"))
+    outcomes = place.family.apply(claims, place.ledger)
+    assert isinstance(error_of(outcomes[0]), ClaimLost)
+    assert outcomes[1] == Applied(())
+    assert place.dropped() == {"NOTE001.TXT": "b"}
+
+
+def test_an_event_whose_staged_file_is_gone_was_dropped(make_place: MakePlace) -> None:
+    """After a crash between the drop and its record, the reader having taken the file, nothing is dropped again."""
+    place = make_place()
+    first = place.family.apply(place.claim(("1", "a")), place.ledger)
+    (place.drop / "NOTE001.TXT").unlink()
+    assert first == place.apply(("1", "a")) == [Applied(())]
+    assert place.dropped() == {}
+
+
+def test_an_event_whose_staged_file_is_there_is_dropped_as_it_was_staged(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that failed is done later with the same name and bytes, and the handler is not asked again."""
+    place = make_place()
+    claims = place.claim(("1", "a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "move", _failing_into(place.drop, Folder.move))
+        assert isinstance(error_of(place.family.apply(claims, place.ledger)[0]), TransientError)
+    assert len(place.staged()) == 1
+    monkeypatch.setattr(Notes, "note", lambda self, event, drop: pytest.fail("the handler was asked again"))
+    # Once with the claim in hand, as an immediate try, and it would be the same with a claim of the ledger.
+    assert place.family.apply(claims, place.ledger) == [Applied(())]
+    assert place.dropped() == {"NOTE001.TXT": "a"}
+
+
+def _failing_into(folder: Path, move: Callable[..., None]) -> Callable[..., None]:
+    def failing(self: Folder, name: str, to: Folder, new_name: str, *, replace: bool) -> None:
+        if to.path == folder:
+            raise OSError(11, "busy")
+        move(self, name, to, new_name, replace=replace)
+
+    return failing
+
+
+def test_another_staging_folder_at_the_same_path_leaves_a_doubt(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An emptied or exchanged staging folder proves nothing: the event is in doubt, neither repeated nor forgotten."""
+    place = make_place()
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "move", _failing_into(place.drop, Folder.move))
+        place.family.apply(place.claim(("1", "a")), place.ledger)
+    for file in place.staging.iterdir():
+        file.unlink()
+    [outcome] = place.family.apply(place.claim(("1", "a")), place.ledger)
+    assert isinstance(error_of(outcome), InDoubt)
+    assert place.dropped() == {}
+
+
+def test_a_removed_drop_folder_is_an_outage_and_not_a_drop(make_place: MakePlace) -> None:
+    """While the folder is away the event waits without loss, and is dropped when it is back."""
+    place = make_place()
+    place.drop.rmdir()
+    [outcome] = place.family.apply(place.claim(("1", "a")), place.ledger)
+    assert isinstance(error_of(outcome), BackendUnavailable)
+    with pytest.raises(BackendUnavailable):
+        place.family.probe()
+    place.drop.mkdir()
+    place.family.probe()
+    assert place.apply(("1", "a")) == [Applied(())]
+    assert place.dropped() == {"NOTE001.TXT": "a"}
+
+
+def test_a_name_that_is_taken_is_an_error_by_default(make_place: MakePlace) -> None:
+    """A file of the same name is never replaced; the event is refused, keeps its number, and can be replayed."""
+    place = make_place()
+    (place.drop / "NOTE001.TXT").write_text("other")
+    outcomes = place.apply(("1", "a"), ("2", "b"))
+    assert isinstance(error_of(outcomes[0]), FileExists)
+    assert place.dropped() == {"NOTE001.TXT": "other", "NOTE002.TXT": "b"}
+    assert place.staged() == []
+    assert place.evidence("1") == {"number": 1}
+    (place.drop / "NOTE001.TXT").unlink()
+    assert place.apply(("1", "a")) == [Applied(())]
+    assert place.dropped() == {"NOTE001.TXT": "a", "NOTE002.TXT": "b"}
+
+
+@pytest.mark.parametrize(
+    ("adaptor", "there", "expected"),
+    [(Same, "a", "Applied"), (Same, "b", "Failed"), (Replacing, "b", "Applied"), (Refusing, "a", "Failed")],
+)
+def test_what_a_taken_name_means_is_the_adaptors_choice(
+    make_place: MakePlace, adaptor: type[FileDropAdaptor], there: str, expected: str
+) -> None:
+    """ "same" takes equal content for done and refuses other, "replace" replaces, "error" refuses even the same."""
+    place = make_place(adaptor)
+    (place.drop / "1.TXT").write_text(there)
+    [outcome] = place.apply(("1", "a"))
+    assert type(outcome).__name__ == expected
+    assert place.dropped() == {"1.TXT": there if expected == "Failed" else "a"}
+    assert place.staged() == []
+
+
+def test_a_link_in_the_drop_is_neither_followed_nor_replaced(make_place: MakePlace, tmp_path: Path) -> None:
+    """A symbolic link with the file's name is a taken name, even if it leads to the same content or nowhere."""
+    place = make_place(Same)
+    (tmp_path / "elsewhere").write_text("a")
+    (place.drop / "1.TXT").symlink_to(tmp_path / "elsewhere")
+    (place.drop / "2.TXT").symlink_to(tmp_path / "nowhere")
+    for outcome in place.apply(("1", "a"), ("2", "a")):
+        assert isinstance(error_of(outcome), FileExists)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_without_the_kernels_rename_a_taken_name_is_still_refused(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system that cannot refuse to replace, a look before the rename does it."""
+    place = make_place(Refusing)
+    asked = []
+
+    def renameat2(*arguments: object) -> int:
+        asked.append(arguments)
+        return -1
+
+    monkeypatch.setattr("adaptors.files.folder._LIBC.renameat2", renameat2, raising=False)
+    monkeypatch.setattr("adaptors.files.folder.ctypes.get_errno", lambda: 22)
+    (place.drop / "1.TXT").write_text("other")
+    outcomes = place.apply(("1", "a"), ("2", "b"))
+    assert isinstance(error_of(outcomes[0]), FileExists)
+    assert place.dropped() == {"1.TXT": "other", "2.TXT": "b"}
+    assert len(asked) == 2
+
+
+def test_a_marker_follows_its_file(make_place: MakePlace) -> None:
+    """Each file has its empty marker, and a marker left over by the reader is not taken for one of ours."""
+    place = make_place(Marked)
+    (place.drop / "2.OK").touch()
+    outcomes = place.apply(("1", "a"), ("2", "b"))
+    assert outcomes[0] == Applied(())
+    assert "without its file" in str(error_of(outcomes[1]))
+    assert place.dropped() == {"1.OK": "", "1.TXT": "a", "2.OK": ""}
+    assert place.staged() == []
+
+
+def test_the_file_is_durable_before_it_is_seen_and_the_ledger_knows_before_it_can_be_gone(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content synced, staging synced, noted in the ledger, data in the drop and synced, marker, both folders synced."""
+    place = make_place(Marked)
+    steps: list[str] = []
+    fsync, move, commit = os.fsync, Folder.move, place.ledger.database.transaction
+
+    def record_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        kind = "marker" if ".m" in path.name else "file"
+        steps.append(f"sync {path.name if path.is_dir() else kind}")
+        fsync(descriptor)
+
+    def record_move(self: Folder, name: str, to: Folder, new_name: str, *, replace: bool) -> None:
+        steps.append(f"{'marker' if '.m' in name else 'file'} to {to.path.name}")
+        move(self, name, to, new_name, replace=replace)
+
+    def record_commit() -> Any:
+        steps.append("ledger")
+        return commit()
+
+    claims = place.claim(("1", "a"))
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Folder, "move", record_move)
+    monkeypatch.setattr(place.ledger.database, "transaction", record_commit)
+    assert place.family.apply(claims, place.ledger) == [Applied(())]
+    assert steps == [
+        "sync file",
+        "sync marker",
+        "file to .in.staging",
+        "marker to .in.staging",
+        "sync .in.staging",
+        "ledger",
+        "file to in",
+        "sync in",
+        "marker to in",
+        "sync in",
+        "sync .in.staging",
+    ]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "write"])
+def test_a_full_disk_is_an_outage_and_leaves_no_half_file(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Content that cannot be made durable is not dropped; what was half-written is deleted."""
+    place = make_place()
+
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, full)
+        [outcome] = place.family.apply(place.claim(("1", "a")), place.ledger)
+    assert isinstance(error_of(outcome), BackendUnavailable)
+    assert "No space left on device (ENOSPC)" in str(error_of(outcome))
+    assert (place.dropped(), place.staged()) == ({}, [])
+    assert place.apply(("1", "a")) == [Applied(())]
+    assert place.dropped() == {"NOTE001.TXT": "a"}
+
+
+def test_old_half_written_files_are_swept_at_the_start(make_place: MakePlace) -> None:
+    """What a crash left half-written over an hour ago is deleted; younger files and those of others stay."""
+    place = make_place()
+    for name, age in (("notes-1.w", 4000), ("notes-2.w", 10), ("other-1.w", 4000), ("notes-3", 4000)):
+        file = place.staging / name
+        file.write_text("half")
+        at = file.stat().st_mtime - age
+        os.utime(file, (at, at))
+    place.family.open()
+    assert place.staged() == ["notes-2.w", "notes-3", "other-1.w"]
+
+
+def test_the_default_staging_folder_is_made_beside_the_drop_for_us_alone(make_place: MakePlace) -> None:
+    """It is on the drop's volume, outside it, and nobody else may look into it."""
+    place = make_place()
+    assert place.staging == place.drop.parent / ".in.staging"
+    assert stat.S_IMODE(place.staging.stat().st_mode) == 0o700
+
+
+def faults_of(**settings: Any) -> Sequence[str]:
+    """What `adaptor check` says of these settings."""
+    return Notes._family(FileSettings(**settings)).check()
+
+
+def test_every_fault_of_the_folders_is_said_at_once(tmp_path: Path) -> None:
+    """Missing folders, and files in place of folders, are each a sentence that names the setting and the path."""
+    (tmp_path / "file").touch()
+    faults = faults_of(drop=tmp_path / "none", staging=tmp_path / "file")
+    assert faults == [
+        f"[files] drop: {tmp_path}/none does not exist; make it, or correct the setting",
+        f"[files] staging: {tmp_path}/file is not a folder",
+    ]
+
+
+def test_staging_within_the_drop_is_refused_even_through_a_link(tmp_path: Path) -> None:
+    """A reader of the drop must never meet unfinished files."""
+    inside = tmp_path / "in" / "stage"
+    inside.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(inside)
+    for staging in (inside, tmp_path / "link", tmp_path / "in"):
+        assert "is within the drop" in faults_of(drop=tmp_path / "in", staging=staging)[0]
+
+
+def test_staging_on_another_volume_is_refused(tmp_path: Path) -> None:
+    """A rename cannot cross volumes."""
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second volume here")
+    assert any("is on another volume" in fault for fault in faults_of(drop=tmp_path, staging=shm))
+
+
+def test_sound_folders_have_no_faults_and_checking_leaves_nothing(tmp_path: Path) -> None:
+    """The check writes and syncs in staging only, and takes its file away again."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "stage").mkdir()
+    assert faults_of(drop=tmp_path / "in") == []
+    assert faults_of(drop=tmp_path / "in", staging=tmp_path / "stage") == []
+    assert [*(tmp_path / "in").iterdir(), *(tmp_path / "stage").iterdir()] == []
+
+
+def test_a_wrong_declaration_is_said_with_all_its_faults(tmp_path: Path) -> None:
+    """A template, policy or marker that cannot work keeps the adaptor from starting, each fault a sentence."""
+
+    class Wrong(Notes):
+        name = "wrong"
+        file_name = "{data.nope}"
+        exists = "perhaps"  # type: ignore[assignment]
+        marker = "done"
+
+    with pytest.raises(ConfigError) as caught:
+        Wrong._family(FileSettings(drop=tmp_path))
+    assert len(caught.value.faults) == 3
+    assert all("Wrong." in fault for fault in caught.value.faults)
