@@ -184,7 +184,7 @@ def _booked(systems: LegacySystems, story: Sequence[Chapter]) -> bool:
 
 
 def _wait_for_the_end(runners: Sequence[Runner], systems: LegacySystems, shop: _Shop) -> None:
-    final = {State.APPLIED, State.DEAD, State.DISCARDED, State.IN_DOUBT}
+    final = {State.APPLIED, State.DEAD}  # a doubt is not the end here: `verify` settles it
     story = chapters()
     events = len({chapter.event_id for chapter in story})
     picks = len({chapter.order_id for chapter in story if chapter.reserved})

@@ -14,9 +14,9 @@ from samples.shop.demo.story import Chapter
 def show(result: Result) -> None:
     """Print what became of every event, what was set aside and why, and where to look."""
     click.echo(f"\nWhat the shop sent, and what the legacy systems made of it ({result.broker}):\n")
-    echo_table(("EVENT", "SENT AS", "ERP", "STOCK", "WAREHOUSE", "REPLIES"), [_row(result, c) for c in result.chapters])
+    echo_table(("EVENT", "SENT AS", "ERP", "STOCK", "WAREHOUSE", "REPLIES"), _rows(result))
     click.echo("\nSet aside in the ledgers, for a person:\n")
-    echo_table(("ADAPTOR", "EVENT", "STATE", "WHY"), [_aside(name, entry) for name, entry in _set_aside(result)])
+    echo_table(("ADAPTOR", "EVENT", "REASON", "WHY"), [_aside(name, entry) for name, entry in _set_aside(result)])
     click.echo("\nWhere to look:\n")
     echo_table(("WHAT", "WHERE"), list(_places(result).items()))
     lost, twice = ", ".join(result.lost) or "none", ", ".join(result.twice) or "none"
@@ -25,10 +25,8 @@ def show(result: Result) -> None:
 
 def as_document(result: Result) -> str:
     """The same as one JSON document."""
-    events = [
-        dict(zip(("event", "sent_as", "erp", "stock", "warehouse", "replies"), _row(result, chapter), strict=True))
-        for chapter in result.chapters
-    ]
+    columns = ("event", "sent_as", "erp", "stock", "warehouse", "replies")
+    events = [dict(zip(columns, row, strict=True)) for row in _rows(result)]
     aside = [
         {"adaptor": name, "event": entry.key.id, "state": entry.state, "reason": entry.reason, "error": entry.error}
         for name, entry in _set_aside(result)
@@ -46,19 +44,34 @@ def as_document(result: Result) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _row(result: Result, chapter: Chapter) -> tuple[str, str, str, str, str, str]:
+def _rows(result: Result) -> list[tuple[str, ...]]:
+    seen: set[str] = set()
+    rows = []
+    for chapter in result.chapters:
+        rows.append(_repeated(result, chapter) if chapter.event_id in seen else _row(result, chapter))
+        seen.add(chapter.event_id)
+    return rows
+
+
+def _row(result: Result, chapter: Chapter) -> tuple[str, ...]:
     if not chapter.order_id:
         return ("(unreadable)", chapter.what, "-", "-", "-", "-")
-    event_id = chapter.event_id
-    replies = [reply["type"].removeprefix("com.") for reply in result.replies if reply.get("causationid") == event_id]
+    types = [reply["type"] for reply in result.replies if reply["data"]["order_id"] == chapter.order_id]
     return (
-        event_id,
+        chapter.event_id,
         chapter.what,
         _erp(result, chapter),
         _stock(result, chapter),
         _warehouse(result, chapter),
-        ", ".join(sorted(replies)) or "-",
+        ", ".join(sorted(kind.removeprefix("com.") for kind in types)) or "-",
     )
+
+
+def _repeated(result: Result, chapter: Chapter) -> tuple[str, ...]:
+    """A duplicate is recognised where the legacy systems show its order once."""
+    twice = [name for name in result.twice if name.endswith(chapter.order_id)]
+    again = "done again!" if twice else "duplicate, not done again"
+    return (chapter.event_id, chapter.what, again, again, "-", "-")
 
 
 def _erp(result: Result, chapter: Chapter) -> str:
@@ -97,7 +110,7 @@ def _set_aside(result: Result) -> list[tuple[str, Entry]]:
 
 
 def _aside(name: str, entry: Entry) -> tuple[str, str, str, str]:
-    return (name, entry.key.id, f"{entry.state}: {entry.reason}", (entry.error or "").splitlines()[0])
+    return (name, entry.key.id, str(entry.reason), (entry.error or "").splitlines()[0])
 
 
 def _places(result: Result) -> dict[str, str]:
