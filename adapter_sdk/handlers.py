@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from adapter_sdk.errors import ConfigError, InvalidReply
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.patterns import Pattern
-from adapter_sdk.retry import RetryPolicy
+from adapter_sdk.retry import LONGEST_DELAY, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -67,8 +67,11 @@ class Handler(Generic[P, R]):
         """Attach the method that is asked when an earlier attempt is in doubt, `settle` seconds after that attempt.
 
         It returns what the handler would have returned, or NotApplied, or raises InDoubt when it cannot tell. Choose
-        `settle` longer than the backend's longest processing time: an early "no" is not a no.
+        `settle` longer than the backend's longest processing time: an early "no" is not a no. Raises ConfigError if it
+        is not 0 to 30 days.
         """
+        if not 0 <= settle <= LONGEST_DELAY:
+            raise ConfigError(f"@{self.__name__}.verify: settle is {settle}; give seconds, from 0 to 30 days")
 
         def attach(
             function: Callable[Concatenate[Any, P], R | NotApplied],
@@ -155,7 +158,7 @@ def read_handlers(cls: type, handle_type: type | None, localns: Mapping[str, Any
     """The handlers of an adaptor class by event type. Raises ConfigError with every fault of the class at once."""
     specs: dict[str, HandlerSpec] = {}
     faults: list[str] = []
-    for name, handler in _members(cls):
+    for name, handler in _members(cls, faults):
         try:
             spec = _read(cls, name, handler, handle_type, localns)
         except ConfigError as error:
@@ -172,10 +175,14 @@ def read_handlers(cls: type, handle_type: type | None, localns: Mapping[str, Any
     return specs
 
 
-def _members(cls: type) -> list[tuple[str, Handler[..., Any]]]:
+def _members(cls: type, faults: list[str]) -> list[tuple[str, Handler[..., Any]]]:
+    """The handlers that a class has or inherits. A plain method that hides one is a fault; `name = None` is not."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        found.update(vars(base))
+        for name, value in vars(base).items():
+            if isinstance(found.get(name), Handler) and inspect.isfunction(value):
+                faults.append(f"{_place(cls, value)}: overrides a handler; mark it with @handles too")
+            found[name] = value
     return [(name, value) for name, value in found.items() if isinstance(value, Handler)]
 
 
@@ -272,8 +279,10 @@ def _reply_types(place: str, hints: Mapping[str, Any]) -> tuple[tuple[type[Event
     if lists and len(members) > 1:
         raise ConfigError(f"{place}: mixes a list with single replies; write `list[A | B]`")
     if lists:
-        members, inner_none = _members_of_union(typing.get_args(lists[0])[0])
-        if inner_none:
+        # `tuple[A, B]` and `tuple[A, ...]` are lists of A and B, and of A.
+        items = [_members_of_union(item) for item in typing.get_args(lists[0]) if item is not ...]
+        members = [member for inside, _ in items for member in inside]
+        if any(inner_none for _, inner_none in items):
             raise ConfigError(f"{place}: promises None inside a list of replies; leave it out of the list instead")
     return tuple(_travelling(place, member) for member in members), bool(lists), silent
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from adapter_sdk.errors import ConfigError
 
+LONGEST_DELAY = 30 * 86_400.0
+"""Seconds: how long the broker is asked to hold an event at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -27,7 +30,7 @@ class RetryPolicy:
         faults += [
             f"RetryPolicy: a delay of {delay} s is not possible; give 0.001 s to 30 days"
             for delay in self.delays
-            if not 0.001 <= delay <= 30 * 86_400
+            if not 0.001 <= delay <= LONGEST_DELAY
         ]
         if faults:
             raise ConfigError(*faults)
