@@ -1,0 +1,1 @@
+"""Runs the examples of the manual: see blocks.py for how a page says what becomes of a block."""
