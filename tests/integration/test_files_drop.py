@@ -278,7 +278,7 @@ def test_a_name_that_is_taken_is_an_error_by_default(make_place: MakePlace) -> N
 def test_what_a_taken_name_means_is_the_adaptors_choice(
     make_place: MakePlace, adaptor: type[FileDropAdaptor], there: str, expected: str
 ) -> None:
-    """ "same" takes equal content for done and refuses other, "replace" replaces, "error" refuses even the same."""
+    """Policy "same" takes equal content for done and refuses other, "replace" replaces, "error" refuses even equal."""
     place = make_place(adaptor)
     (place.drop / "1.TXT").write_text(there)
     [outcome] = place.apply(("1", "a"))
