@@ -5,7 +5,7 @@ what zeep does not check is checked here.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +17,7 @@ from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
 from adapter_sdk.errors import ConfigError, InvalidData, PermanentError
+from adaptors.soap.conversions import counting
 from adaptors.soap.envelope import SOAP_11, SOAP_12, UnreadableError, open_envelope
 from adaptors.soap.faults import SoapFault, read_fault
 from adaptors.soap.record import Answer
@@ -107,9 +108,11 @@ class Contract:
         if not 200 <= answer.status < 300:
             raise UnreadableError(f"it is a normal answer, which HTTP {answer.status} contradicts")
         try:
-            value = described.process_reply(envelope.root)
+            value, unconverted = counting(lambda: described.process_reply(envelope.root))
         except Exception as error:  # zeep's parser fails in many ways, and each means that the answer cannot be read
             raise UnreadableError(f"it breaks the WSDL's types: {type(error).__name__}: {error}") from error
+        if unconverted:
+            raise UnreadableError(f"{unconverted} of its values are not of the type that the WSDL gives them")
         if _has_raw_elements(value):
             raise UnreadableError("it has elements that the WSDL does not know in this place")
         return value
@@ -144,21 +147,37 @@ class Contract:
             for part in message.parts.values()
             if part.element is not None
         }
-        return read_fault(element, declared.__contains__, self._typed)
-
-    def _typed(self, element: etree._Element) -> Any:
-        known = self._element(etree.QName(element).text)
-        if known is None:
-            return None
-        try:
-            return known.parse(element, self._types)
-        except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
-            return None
+        return read_fault(element, _Details(declared, self._element, self._types))
 
     def _element(self, name: str) -> Any:
         try:
             return self._types.get_element(etree.QName(name))
         except (zeep.exceptions.LookupError, zeep.exceptions.NamespaceError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """The `Details` of one operation; see there."""
+
+    declared: Collection[str]
+    element: Callable[[str], Any]
+    types: Any
+
+    def is_declared(self, name: str) -> bool:
+        return name in self.declared
+
+    def is_hollow(self, element: etree._Element) -> bool:
+        empty = not len(element) and not (element.text or "").strip() and not element.attrib
+        return empty and any(child.min_occurs for _, child in _children(self.element(str(element.tag))))
+
+    def typed(self, element: etree._Element) -> Any:
+        known = self.element(str(element.tag))
+        if known is None:
+            return None
+        try:
+            return known.parse(element, self.types)
+        except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
             return None
 
 

@@ -1,8 +1,8 @@
 """SOAP faults: what a service says instead of an answer, and the errors that carry it to a handler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lxml import etree
 
@@ -77,33 +77,45 @@ class Unavailable(_WithFault, BackendUnavailable):
     """The service answered with a fault that means that it is down: waiting costs the event no attempt."""
 
 
-Detail = tuple[str, etree._Element]
+class Details(Protocol):
+    """What the WSDL knows of the details of one operation's faults."""
+
+    def is_declared(self, name: str) -> bool:
+        """Whether the operation declares a fault with this detail element."""
+        ...
+
+    def is_hollow(self, element: etree._Element) -> bool:
+        """Whether an element is empty although its type wants content."""
+        ...
+
+    def typed(self, element: etree._Element) -> Any:
+        """The value in the type that the WSDL gives it, or None."""
+        ...
 
 
-def read_fault(
-    element: etree._Element, is_declared: Callable[[str], bool], typed: Callable[[etree._Element], Any]
-) -> SoapFault:
+def read_fault(element: etree._Element, wsdl: Details) -> SoapFault:
     """The fault in a `Fault` element, whichever version it has: some servers mix the shapes of 1.1 and 1.2.
 
-    `is_declared` knows the detail names that the operation declares, `typed` decodes a detail element.
+    A hollow detail counts as none: PHP puts the operation's declared element, empty, into every fault that it throws
+    without a detail, and that is no business answer.
     """
     parts = {_local(child): child for child in _elements(element)}
     code, subcodes = _codes(parts)
     reason = parts.get("faultstring", parts.get("Reason"))
     actor = parts.get("faultactor", parts.get("Role"))
     detail = parts.get("detail", parts.get("Detail"))
-    details = [] if detail is None else [(etree.QName(child).text, child) for child in _elements(detail)]
-    details.sort(key=lambda named: not is_declared(named[0]))
-    name, child = details[0] if details else (None, None)
+    details = [] if detail is None else [child for child in _elements(detail) if not wsdl.is_hollow(child)]
+    child = min(details, key=lambda one: not wsdl.is_declared(str(one.tag)), default=None)
+    name = None if child is None else str(child.tag)
     return SoapFault(
         code=code,
         subcodes=subcodes,
         reason=_text(reason),
         actor=_text(actor) or None,
         detail_name=name,
-        detail=None if child is None else typed(child),
+        detail=None if child is None else wsdl.typed(child),
         detail_xml=None if detail is None else etree.tostring(detail, encoding="unicode", with_tail=False),
-        declared=name is not None and is_declared(name),
+        declared=name is not None and wsdl.is_declared(name),
     )
 
 

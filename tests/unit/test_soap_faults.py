@@ -17,11 +17,22 @@ _12 = (
 _DETAIL = '<detail><trace xmlns="urn:java">at com.erp</trace><erp:Refused xmlns:erp="urn:erp">17</erp:Refused></detail>'
 
 
+class _Wsdl:
+    def is_declared(self, name: str) -> bool:
+        return name == "{urn:erp}Refused"
+
+    def is_hollow(self, element: etree._Element) -> bool:
+        return element.text is None and len(element) == 0
+
+    def typed(self, element: etree._Element) -> object:
+        return element.tag, element.text
+
+
 def _read(version: str, content: str) -> SoapFault:
     envelope = f'<s:Envelope xmlns:s="{version}"><s:Body><s:Fault>{content}</s:Fault></s:Body></s:Envelope>'
     element = open_envelope(envelope.encode(), "text/xml", version).fault
     assert element is not None
-    return read_fault(element, {"{urn:erp}Refused"}.__contains__, lambda child: (child.tag, child.text))
+    return read_fault(element, _Wsdl())
 
 
 @pytest.mark.parametrize("version", [SOAP_11, SOAP_12])
@@ -68,6 +79,13 @@ def test_a_detail_without_an_element_has_no_name() -> None:
     fault = _read(SOAP_11, "<faultcode>Server</faultcode><detail>stack trace</detail>")
     assert fault.detail_name is None
     assert "stack trace" in (fault.detail_xml or "")
+
+
+def test_a_hollow_detail_counts_as_none() -> None:
+    """PHP adds the declared element, empty, to every fault: that is no business answer."""
+    fault = _read(SOAP_11, '<faultcode>Server</faultcode><detail><Refused xmlns="urn:erp"/></detail>')
+    assert (fault.detail_name, fault.declared) == (None, False)
+    assert "Refused" in (fault.detail_xml or "")
 
 
 def test_a_long_reason_is_cut_visibly() -> None:

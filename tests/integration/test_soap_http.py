@@ -1,0 +1,495 @@
+"""One call against a server that misbehaves in each way that is known, on real sockets."""
+
+import gzip
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, InDoubt, Refused, TransientError
+from adaptors.soap import Reject, SoapService, SoapSettings, connect
+from adaptors.soap.http import HttpEndpoint
+from samples.shop.erp.soap import WSDL_FILE
+
+Behave = Callable[[socket.socket, bytes], object]
+
+_ENVELOPE = '<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
+_ANSWER = _ENVELOPE.format(
+    '<CreateOrderResponse xmlns="urn:erp"><Number>17</Number><BookedAt>2026-11-20T10:00:00Z</BookedAt>'
+    "</CreateOrderResponse>"
+).encode()
+_FAULT = _ENVELOPE.format(
+    "<e:Fault><faultcode>e:{}</faultcode><faultstring>no</faultstring><detail>{}</detail></e:Fault>"
+)
+
+
+class Peer:
+    """A server on a loopback port whose every exchange is `behave`. Counts connections and keeps requests."""
+
+    def __init__(self, behave: Behave, *, keep_alive: bool = False, tls: ssl.SSLContext | None = None) -> None:
+        self._behave = behave
+        self._keep_alive = keep_alive
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/soap"
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        # A thread that waits in accept would keep the port open: shutdown wakes it.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            self._open.append(connection)
+            while request := _read_request(connection):
+                self.requests.append(request)
+                self._behave(connection, request)
+                if not self._keep_alive:
+                    break
+            connection.close()
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65_536)
+        if not chunk:
+            return b""
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(
+        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1]
+    )
+    while len(body) < length:
+        body += connection.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
+def _http(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _say(message: bytes) -> Behave:
+    return lambda connection, _: connection.sendall(message)
+
+
+def _xml(body: bytes, status: str = "200 OK") -> bytes:
+    return _http(status, body, "Content-Type: text/xml")
+
+
+@contextmanager
+def _erp(url: str, **values: Any) -> Iterator[SoapService]:
+    given = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": url, "timeout": 2.0, **values}
+    with connect(SoapSettings.model_validate(given)) as erp:
+        yield erp
+
+
+def _order(erp: SoapService) -> Any:
+    return erp.CreateOrder(OrderNo="1", Customer="ACME", Total=5)
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., Peer]]:
+    """Start a Peer; it is closed when the test ends."""
+    peers: list[Peer] = []
+
+    def start(behave: Behave, **options: Any) -> Peer:
+        peers.append(Peer(behave, **options))
+        return peers[-1]
+
+    yield start
+    for each in peers:
+        each.close()
+
+
+def _outcome(url: str, **values: Any) -> AdaptorError:
+    with _erp(url, **values) as erp, pytest.raises(AdaptorError) as caught:
+        _order(erp)
+    return caught.value
+
+
+def _reset(connection: socket.socket, _: bytes) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
+
+
+def _silence(connection: socket.socket, _: bytes) -> None:
+    connection.recv(1)  # until the client hangs up
+
+
+def _drip(message: bytes) -> Behave:
+    def behave(connection: socket.socket, _: bytes) -> None:
+        for number in range(len(message)):
+            connection.sendall(message[number : number + 1])
+            time.sleep(0.05)
+
+    return behave
+
+
+_TRICKLE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 500
+
+
+@pytest.mark.parametrize(
+    ("behave", "kind", "says"),
+    [
+        (_say(b""), InDoubt, "hung up without an answer"),
+        (_reset, InDoubt, "reset"),
+        (_say(_http("200 OK", _ANSWER[:90], length=len(_ANSWER))), InDoubt, "breaks off"),
+        (_say(b"HTTP/1.1 200 OK\r\nContent-Le"), InDoubt, "cannot be read"),
+        (_say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"), InDoubt, "breaks off"),
+        (_say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), InDoubt, "breaks off"),
+        (_say(b"SSH-2.0-OpenSSH_9.2\r\n"), InDoubt, "not HTTP"),
+        (_say(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), InDoubt, "not HTTP"),
+        (_say(_http("302 Found", b"", "Location: /page")), InDoubt, "endpoint"),
+        (_say(_http("307 Temporary Redirect", b"", "Location: https://erp/")), Refused, "moved"),
+        (_say(_http("401 Unauthorized", b"<html/>", "WWW-Authenticate: Basic")), Refused, "password"),
+        (_say(_http("404 Not Found", b"<html/>", "Content-Type: text/html")), Refused, "path"),
+        (_say(_http("429 Too Many Requests", b"", "Retry-After: 5")), TransientError, "wait 5 s"),
+        (_say(_http("502 Bad Gateway", b"<html/>")), InDoubt, "HTTP 502"),
+        (_say(_http("503 Service Unavailable")), InDoubt, "HTTP 503"),
+        (_say(_http("503 Service Unavailable", b"", "Retry-After: 9")), BackendUnavailable, "wait 9 s"),
+        (_say(_http("503 X", b"", "Retry-After: Fri, 20 Nov 1998 10:00:00 GMT")), BackendUnavailable, "wait 0 s"),
+        (_say(_http("503 X", b"", "Retry-After: soon")), InDoubt, "HTTP 503"),
+        (_say(_http("504 Gateway Timeout")), InDoubt, "HTTP 504"),
+        (_say(_http("500 Internal Server Error")), InDoubt, "empty"),
+        (_say(_xml(_ANSWER, "500 Internal Server Error")), InDoubt, "normal answer"),
+        (_say(_http("200 OK")), InDoubt, "empty"),
+        (_say(_http("204 No Content")), InDoubt, "empty"),
+        (_say(_xml(b"<html><body/></html>")), InDoubt, "no SOAP envelope"),
+        (_say(_xml(_ENVELOPE.format("").encode())), InDoubt, "cannot be read"),
+        (_say(_xml(_ANSWER.replace(b"Number>", b"Nummer>"))), InDoubt, "WSDL's types"),
+        (_say(_xml(_ANSWER.replace(b"2026-11-20T10:00:00Z", b"soon"))), InDoubt, "not of the type"),
+        (_say(_xml(_ANSWER.replace(b"</CreateOrderR", b"<Extra/></CreateOrderR"))), InDoubt, "Extra"),
+        (_say(_xml(b"<!DOCTYPE x>" + _ANSWER.partition(b"?>")[2])), InDoubt, "DOCTYPE"),
+        (_say(_http("200 OK", b"--x", "Content-Type: multipart/related; boundary=x")), InDoubt, "multipart"),
+        (_say(_http("200 OK", _ANSWER, "Content-Encoding: br")), InDoubt, "encoded as br"),
+        (_say(_http("200 OK", _ANSWER, "Content-Encoding: gzip")), InDoubt, "decompressed"),
+        (_say(_http("200 OK", gzip.compress(_ANSWER)[:-20], "Content-Encoding: gzip")), InDoubt, "breaks off"),
+        (_say(_xml(_FAULT.format("Client", "").encode(), "500 X")), Reject, "fault Client"),
+        (_say(_xml(_FAULT.format("Client", "").encode())), Reject, "fault Client"),
+        (_say(_xml(_FAULT.format("Server", "").encode(), "500 X")), InDoubt, "fault Server"),
+        (_say(_xml(_FAULT.format("Server", "<x/>").encode(), "500 X")), InDoubt, "fault Server x"),
+        (_say(b"HTTP/1.1 103 Early Hints\r\n\r\n" + _xml(_ANSWER)), InDoubt, "HTTP 103"),
+    ],
+)  # fmt: skip
+def test_each_misbehaviour_has_one_outcome(
+    peer: Callable[..., Peer], behave: Behave, kind: type[AdaptorError], says: str
+) -> None:
+    """What a real server does on the wire comes out as the row of the table that stands for it."""
+    error = _outcome(peer(behave).url)
+    assert isinstance(error, kind)
+    assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [_silence, _drip(_xml(_ANSWER)), _drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90), _say(_TRICKLE), _drip(_TRICKLE)],
+    ids=["silence", "body byte by byte", "headers byte by byte", "chunks without an end", "chunks byte by byte"],
+)
+def test_one_deadline_holds_for_the_whole_call(peer: Callable[..., Peer], behave: Behave) -> None:
+    """A server that keeps sending a little cannot hold a call: the limit is for all of it, not for each read."""
+    started = time.monotonic()
+    error = _outcome(peer(behave).url, timeout=0.4)
+    assert isinstance(error, InDoubt)
+    assert time.monotonic() - started < 1.0
+
+
+def test_a_server_that_reads_nothing_cannot_hold_a_call() -> None:
+    """Sending is under the same deadline as reading."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/soap"
+        started = time.monotonic()
+        with _erp(url, timeout=0.4, validate_requests=False) as erp, pytest.raises(InDoubt, match="phase send"):
+            erp.CreateOrder(OrderNo="1" * 20_000_000, Customer="ACME", Total=5)
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_refused_connection_is_not_sent() -> None:
+    """Nobody listens: nothing was sent, and waiting costs no attempt."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = _outcome(f"http://127.0.0.1:{port}/soap")
+    assert isinstance(error, BackendUnavailable)
+    assert "not sent: [Errno 111] Connection refused" in str(error)
+
+
+def test_an_unknown_host_is_not_sent() -> None:
+    """A name that leads nowhere is an unreachable backend, by `probe` as by a call."""
+    assert isinstance(_outcome("http://erp.invalid/soap"), BackendUnavailable)
+    settings = SoapSettings(wsdl=WSDL_FILE)
+    with pytest.raises(BackendUnavailable, match="cannot connect"):
+        HttpEndpoint("http://erp.invalid/soap", settings).probe()
+
+
+def test_connecting_has_a_limit_of_its_own() -> None:
+    """A full backlog, like a packet filter that drops, is given up after `connect_timeout`: nothing was sent."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        started = time.monotonic()
+        error = _outcome(f"http://127.0.0.1:{listener.getsockname()[1]}/soap", connect_timeout=0.3, timeout=20)
+        assert isinstance(error, BackendUnavailable)
+        assert time.monotonic() - started < 2
+
+
+def test_an_answer_above_the_limit_is_in_doubt_and_is_not_read_to_its_end(peer: Callable[..., Peer]) -> None:
+    """The limit holds while reading: an endless answer ends at the limit, not at the deadline."""
+
+    def flood(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b" " * 65_536)
+
+    started = time.monotonic()
+    error = _outcome(peer(flood).url, max_response_bytes=1_000_000, timeout=20)
+    assert isinstance(error, InDoubt)
+    assert "larger than `max_response_bytes` = 1000000" in str(error)
+    assert time.monotonic() - started < 5
+
+
+def test_a_compressed_bomb_is_stopped_at_the_limit(peer: Callable[..., Peer]) -> None:
+    """The limit is of what comes out of the decompression."""
+    bomb = gzip.compress(b" " * 50_000_000)
+    error = _outcome(peer(_say(_http("200 OK", bomb, "Content-Encoding: gzip"))).url, max_response_bytes=100_000)
+    assert "larger than `max_response_bytes`" in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        _xml(_ANSWER),
+        _http("200 OK", gzip.compress(_ANSWER), "Content-Encoding: gzip"),
+        b"HTTP/1.0 200 OK\r\n\r\n" + _ANSWER,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(_ANSWER), _ANSWER),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + _xml(_ANSWER),
+        _xml(_ANSWER.replace(b"schemas.xmlsoap.org/soap/envelope/", b"www.w3.org/2003/05/soap-envelope")),
+        _xml(_ANSWER, "202 Accepted"),
+    ],
+    ids=["plain", "gzip", "HTTP/1.0", "chunked", "continue", "SOAP 1.2 envelope", "202"],
+)
+def test_every_legal_form_of_an_answer_is_read(peer: Callable[..., Peer], message: bytes) -> None:
+    """A good answer is not put in doubt for its wrapping."""
+    with _erp(peer(_say(message)).url) as erp:
+        assert _order(erp).Number == "17"
+
+
+def test_an_early_refusal_is_read_although_sending_broke(peer: Callable[..., Peer]) -> None:
+    """A server that turns a large request away before it has read it is heard."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1000)
+            connection.sendall(_http("413 Content Too Large"))
+            connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):
+                while connection.recv(1_000_000):
+                    pass
+            connection.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/soap"
+        with _erp(url, validate_requests=False) as erp, pytest.raises(Refused, match="HTTP 413"):
+            erp.CreateOrder(OrderNo="1" * 3_000_000, Customer="ACME", Total=5)
+        thread.join()
+
+
+def test_what_goes_out_is_what_a_server_expects(peer: Callable[..., Peer]) -> None:
+    """Action, content type, no compression, basic authentication and the configured headers are on the wire."""
+    server = peer(_say(_xml(_ANSWER)))
+    with _erp(server.url, username="jo", password="pässword", http_headers={"X-Key": "k"}) as erp:
+        _order(erp)
+    head = server.requests[0].partition(b"\r\n\r\n")[0]
+    for line in (
+        b"POST /soap HTTP/1.1",
+        b'SOAPAction: "urn:erp:CreateOrder"',
+        b"Content-Type: text/xml; charset=utf-8",
+        b"Accept-Encoding: identity",
+        b"Authorization: Basic am86cMOkc3N3b3Jk",
+        b"X-Key: k",
+    ):
+        assert line in head.split(b"\r\n")
+
+
+def test_the_action_of_soap_12_is_in_the_content_type(peer: Callable[..., Peer]) -> None:
+    """SOAP 1.2 has no SOAPAction header."""
+    server = peer(_say(_xml(_ANSWER)))
+    with _erp(server.url, port="Soap12") as erp:
+        _order(erp)
+    assert b'Content-Type: application/soap+xml; charset=utf-8; action="urn:erp:CreateOrder"' in server.requests[0]
+    assert b"SOAPAction" not in server.requests[0]
+
+
+def test_no_proxy_or_credential_comes_from_the_environment(
+    peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Proxies and .netrc belong to people; a process in production uses its settings alone."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login canary password canary")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    server = peer(_say(_xml(_ANSWER)))
+    with _erp(server.url) as erp:
+        assert _order(erp).Number == "17"
+    assert b"Authorization" not in server.requests[0]
+
+
+def test_a_redirect_is_not_followed(peer: Callable[..., Peer]) -> None:
+    """Following would turn the POST into a GET and take some page for the answer."""
+    target = peer(_say(_xml(_ANSWER)))
+    error = _outcome(peer(_say(_http("302 Found", b"", f"Location: {target.url}"))).url)
+    assert isinstance(error, InDoubt)
+    assert target.connections == 0
+
+
+# --- connections ---
+
+
+def test_a_connection_is_used_again(peer: Callable[..., Peer]) -> None:
+    """Calls of one thread in a row share a connection, where the server allows it."""
+    server = peer(_say(_xml(_ANSWER)), keep_alive=True)
+    with _erp(server.url) as erp:
+        for _ in range(5):
+            _order(erp)
+    assert (server.connections, len(server.requests)) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"keep_alive": 0}, _xml(_ANSWER)), ({}, _http("200 OK", _ANSWER, "Connection: close"))],
+)
+def test_a_connection_is_not_used_again_where_one_side_says_so(
+    peer: Callable[..., Peer], values: dict[str, Any], message: bytes
+) -> None:
+    """`keep_alive = 0` and the server's `Connection: close` both mean one call each."""
+    server = peer(_say(message), keep_alive=True)
+    with _erp(server.url, **values) as erp:
+        for _ in range(3):
+            _order(erp)
+    assert server.connections == 3
+
+
+def test_a_connection_that_rested_too_long_is_not_used_again(peer: Callable[..., Peer]) -> None:
+    """A server may be about to close it, and a request lost to that looks like one that was executed."""
+    server = peer(_say(_xml(_ANSWER)), keep_alive=True)
+    with _erp(server.url, keep_alive=0.05) as erp:
+        _order(erp)
+        time.sleep(0.1)
+        _order(erp)
+    assert server.connections == 2
+
+
+def test_a_connection_that_the_server_closed_is_noticed_before_sending(peer: Callable[..., Peer]) -> None:
+    """A server that closes after each answer, without saying so, causes no doubt."""
+    server = peer(_say(_xml(_ANSWER)))
+    with _erp(server.url) as erp:
+        for _ in range(5):
+            assert _order(erp).Number == "17"
+            time.sleep(0.02)
+    assert server.connections == 5
+
+
+def test_an_answer_after_a_doubt_is_never_taken_for_another_calls(peer: Callable[..., Peer]) -> None:
+    """The connection of a call that timed out is closed, so that its late answer meets nobody."""
+
+    def late_once(connection: socket.socket, request: bytes) -> None:
+        if b">first<" in request:
+            time.sleep(0.4)
+        connection.sendall(_xml(_ANSWER.replace(b">17<", b">first<" if b">first<" in request else b">second<")))
+
+    server = peer(late_once, keep_alive=True)
+    with _erp(server.url, timeout=0.2) as erp:
+        with pytest.raises(InDoubt):
+            erp.CreateOrder(OrderNo="first", Customer="ACME", Total=5)
+        assert erp.CreateOrder(OrderNo="second", Customer="ACME", Total=5).Number == "second"
+
+
+def test_threads_share_one_contract_and_each_has_its_connection(peer: Callable[..., Peer]) -> None:
+    """Eight threads at once get eight times their own answers, over one connection each."""
+
+    def echo(connection: socket.socket, request: bytes) -> None:
+        number = request.partition(b"OrderNo>")[2].partition(b"<")[0]
+        connection.sendall(_xml(_ANSWER.replace(b">17<", b">" + number + b"<")))
+
+    server = peer(echo, keep_alive=True)
+    with _erp(server.url, timeout=10) as erp, ThreadPoolExecutor(8) as pool:
+        numbers = [f"N{number}" for number in range(160)]
+        answers = pool.map(lambda number: erp.CreateOrder(OrderNo=number, Customer="ACME", Total=5).Number, numbers)
+        assert list(answers) == numbers
+    assert server.connections <= 8
+
+
+# --- TLS ---
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key in the same file."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "both.pem").write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return folder
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "both.pem")
+    return context
+
+
+def test_tls_with_a_private_ca(peer: Callable[..., Peer], certificate: Path) -> None:
+    """`ca_file` is trusted, also for a second call on the same connection."""
+    server = peer(_say(_xml(_ANSWER)), keep_alive=True, tls=_tls(certificate))
+    with _erp(server.url, ca_file=certificate / "cert.pem") as erp:
+        assert [_order(erp).Number for _ in range(3)] == ["17"] * 3
+
+
+def test_an_untrusted_certificate_is_not_sent_to(peer: Callable[..., Peer], certificate: Path) -> None:
+    """Nothing is sent to a server that cannot prove who it is, and the error names the setting."""
+    server = peer(_say(_xml(_ANSWER)), tls=_tls(certificate))
+    error = _outcome(server.url)
+    assert isinstance(error, BackendUnavailable)
+    assert "ca_file" in str(error)
+    assert server.requests == []
+
+
+def test_a_ca_file_that_is_none_is_a_config_error(tmp_path: Path) -> None:
+    """A wrong `ca_file` is noticed before anything connects."""
+    for file in (tmp_path / "missing.pem", WSDL_FILE):
+        with pytest.raises(ConfigError, match="ca_file"), _erp("https://127.0.0.1:9/", ca_file=file):
+            pass
