@@ -16,7 +16,7 @@ def replay(
     """Give a dead letter all its attempts anew: its original message goes to the adaptor's queue again.
 
     False if it is not a dead letter any more, as when somebody else replays it at the same moment. The ledger is
-    changed first: if the broker then fails, BrokerError is raised and the running adaptor publishes what is left behind.
+    changed first: if the broker then fails, BrokerError is raised and the running adaptor publishes what is left.
     """
     entry = ledger.reopen(key, clock())
     if entry is None:

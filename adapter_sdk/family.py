@@ -120,7 +120,7 @@ class Family(ABC, Generic[HandleT]):
             if claim.in_doubt:
                 return Applied(self._settle_doubt(claim, journal))
             return Applied(self.effect(claim, journal))
-        except Exception as error:  # every failure of one event, a handler's bug included, is that event's outcome
+        except Exception as error:  # noqa: BLE001  # a handler's bug, too, is the outcome of its event alone
             return Failed(error)
 
     def _settle_doubt(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:

@@ -267,7 +267,7 @@ class Pipeline:
             outcomes = list(self._family.apply(claims, self._ledger))
         except LedgerError:
             raise
-        except Exception as error:  # a family's bug is the failure of each event that it was given
+        except Exception as error:  # noqa: BLE001  # a family's bug is the failure of each event that it was given
             return [Failed(error) for _ in claims]
         if len(outcomes) != len(claims):
             raise AdaptorError(f"the family gave {len(outcomes)} outcomes for {len(claims)} claims")

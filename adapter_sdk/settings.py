@@ -124,7 +124,8 @@ def load_settings(
 ) -> Settings:
     """Read file and environment. Without `path`, `adaptor.toml` here is read if it is there.
 
-    Without an adaptor the sections of families are passed over, because nobody can say what belongs in them. Raises ConfigError with one sentence per fault: where it stands, what is wrong, and for a wrong name the near ones.
+    Without an adaptor the sections of families are passed over, because nobody can say what belongs in them. Raises
+    ConfigError with one sentence per fault: where it stands, what is wrong, and for a wrong name the near ones.
     """
     environ = os.environ if environ is None else environ
     faults: list[str] = []

@@ -44,7 +44,8 @@ def publish(
 ) -> None:
     """Publish events from FILES, or one made of --type and --data.
 
-    A file holds one CloudEvents or EventBridge envelope; - is standard input. Exit status 1 if the broker did not take one, for example because no queue is bound for its type.
+    A file holds one CloudEvents or EventBridge envelope; - is standard input. Exit status 1 if the broker did not take
+    one, for example because no queue is bound for its type.
     """
     with exit_status():
         app = App(None, config, broker)

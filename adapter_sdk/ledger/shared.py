@@ -25,7 +25,7 @@ class SharedDatabase:
         return self.engine.url.render_as_string(hide_password=True)
 
     def open(self) -> None:
-        """Look whether the tables are there. Raises ConfigError if not, LedgerError if the database cannot be reached."""
+        """Look for the tables. Raises ConfigError if they are missing, LedgerError if the database does not answer."""
         with self._translated(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "adaptor_ledger"):
                 raise ConfigError(

@@ -43,8 +43,10 @@ TABLES = (
   due_at DOUBLE PRECISION,
   PRIMARY KEY (adaptor, event_hash)
 )""",
-    "CREATE INDEX IF NOT EXISTS adaptor_ledger_open ON adaptor_ledger (adaptor, state, updated_at) "
-    "WHERE state <> 'applied' AND state <> 'claimed'",
+    (
+        "CREATE INDEX IF NOT EXISTS adaptor_ledger_open ON adaptor_ledger (adaptor, state, updated_at) "
+        "WHERE state <> 'applied' AND state <> 'claimed'"
+    ),
     "CREATE INDEX IF NOT EXISTS adaptor_ledger_unsent ON adaptor_ledger (adaptor, updated_at) WHERE unsent = 1",
     """CREATE TABLE IF NOT EXISTS adaptor_sequence (
   adaptor VARCHAR(60) NOT NULL,
@@ -308,7 +310,8 @@ class SqlLedger:
             f"WHERE {_ROW} AND state = 'dead'"
         )
         with self.database.transaction() as rows:
-            return bool(rows.run(statement, [{**self._id(key), "updated_at": now, "discarded": f"\ndiscarded: {reason}"}]))
+            values = {**self._id(key), "updated_at": now, "discarded": f"\ndiscarded: {reason}"}
+            return bool(rows.run(statement, [values]))
 
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""

@@ -83,7 +83,7 @@ class SqlFamily(Family[Connection]):
                 committing = True
         except SQLAlchemyError as error:
             return self._look_up(claim, error) if committing else Failed(_caused(translate(error), error))
-        except Exception as error:  # the handler's own failure is the outcome of this event
+        except Exception as error:  # noqa: BLE001  # the handler's own failure is the outcome of this event
             return Failed(error)
         return Applied(replies, recorded=True)
 
@@ -129,7 +129,8 @@ def _engine(url: str) -> Engine:
     except ArgumentError as error:
         raise ConfigError(f"[sql] url: {redact_url(url)} is not a database URL; write dialect+driver://…") from error
     except ImportError as error:
-        raise ConfigError(f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip") from error
+        missing = f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip"
+        raise ConfigError(missing) from error
 
 
 def _caused(error: Exception, cause: Exception) -> Exception:

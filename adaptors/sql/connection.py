@@ -14,8 +14,8 @@ _SQLITE_BUSY_TIMEOUT = 10.0
 class Connection(sqlalchemy.Connection):
     """What a SQL handler is given. Execute statements on it; the transaction ends with the handler.
 
-    Returning commits the effect together with the record that it happened; raising rolls both back. `begin_nested` gives
-    a savepoint. Ending the transaction from inside would tear the two apart, so that is refused with PermanentError.
+    Returning commits the effect together with the record that it happened; raising rolls both back. `begin_nested`
+    gives a savepoint. Ending the transaction from inside would tear the two apart: that is refused with PermanentError.
     """
 
     def commit(self) -> NoReturn:

@@ -34,8 +34,8 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
 
 def _code(error: exc.DBAPIError) -> str:
     cause = error.orig
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or getattr(cause, "sqlite_errorname", None)
-    return str(code or "")
+    codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
+    return str(next((code for code in codes if code), ""))
 
 
 def _sentence(error: exc.DBAPIError) -> str:
