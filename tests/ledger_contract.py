@@ -1,0 +1,365 @@
+"""What every ledger does, as tests: a subclass says how one is opened."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adapter_sdk import Key
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Record, Reply, State, Verdict
+from adapter_sdk.ledger.store import Rows, SqlLedger, event_hash
+from adapter_sdk.transport.base import Message
+
+DIGEST = "d" * 64
+REPLY = Reply("r-1", "erp.booked", b'{"order_id": "o"}')
+ORIGINAL = Message(b"\x00original", "shop.placed", "events", {"a": {"b": [1, b"\xff"]}}, message_id="e")
+OPEN = (State.CLAIMED, State.STAGED, State.CALLING, State.WAITING, State.IN_DOUBT)
+ENDS = (State.APPLIED, State.DEAD)
+
+
+def key(id: str = "a") -> Key:
+    """The identity of an event of the shop."""
+    return Key("/shop", id)
+
+
+def request(id: str = "a", digest: str = DIGEST, attempts: int = 0) -> ClaimRequest:
+    """A delivery of that event."""
+    return ClaimRequest(
+        key=key(id), digest=digest, type="shop.placed", subject="s", correlation_id="c", attempts=attempts
+    )
+
+
+def dead_letter(id: str = "unreadable", **more: Any) -> Entry:
+    """A message without a row of its own."""
+    return Entry(key=Key("", id), state=State.DEAD, digest=DIGEST, message=ORIGINAL, reason="malformed event", **more)
+
+
+Opener = Callable[[], SqlLedger]
+
+
+class LedgerContract:
+    """Needs a fixture `opened`: each call opens one more connection to one and the same empty ledger."""
+
+    @pytest.fixture
+    def ledger(self, opened: Opener) -> SqlLedger:
+        return opened()
+
+    def claimed(self, ledger: SqlLedger, id: str = "a", attempts: int = 0) -> Entry:
+        """The entry of a granted claim."""
+        ((verdict, entry),) = ledger.claim([request(id, attempts=attempts)], 1.0)
+        assert verdict is Verdict.GRANTED
+        return entry
+
+    def recorded(self, ledger: SqlLedger, state: State, id: str = "a", **more: Any) -> Entry:
+        """The entry of an event that was claimed and has come to `state`."""
+        entry = self.claimed(ledger, id)
+        assert ledger.record([Record(key=key(id), token=entry.token, state=state, **more)], 2.0) == [True]
+        found = ledger.get(key(id))
+        assert found is not None
+        return found
+
+    # --- claims ---
+
+    def test_a_fresh_event_is_granted(self, ledger: SqlLedger) -> None:
+        """The first delivery of an event is granted, counts as attempt 1, and is in the ledger with its facts."""
+        entry = self.claimed(ledger)
+        assert (entry.state, entry.attempts, entry.evidence, entry.replies) == (State.CLAIMED, 1, None, ())
+        assert ledger.get(key()) == entry
+        assert (entry.type, entry.subject, entry.correlation_id, entry.digest) == ("shop.placed", "s", "c", DIGEST)
+        assert (entry.received_at, entry.updated_at) == (1.0, 1.0)
+
+    def test_an_unknown_event_is_not_there(self, ledger: SqlLedger) -> None:
+        """What was never claimed is not found."""
+        assert ledger.get(key("nowhere")) is None
+
+    def test_a_claim_without_an_end_is_taken_over(self, ledger: SqlLedger) -> None:
+        """A claim whose owner is gone is granted again with a new token, and counted."""
+        first = self.claimed(ledger)
+        second = self.claimed(ledger)
+        assert second.attempts == 2
+        assert second.token != first.token
+
+    @pytest.mark.parametrize("state", ENDS)
+    def test_an_ended_event_is_a_duplicate(self, ledger: SqlLedger, state: State) -> None:
+        """An event at its end is not worked on again; the claim shows its stored replies."""
+        ended = self.recorded(ledger, state, replies=(REPLY,), unsent=True)
+        assert ledger.claim([request()], 3.0) == [(Verdict.DUPLICATE, ended)]
+        assert ended.replies == (REPLY,)
+        assert ended.unsent
+
+    def test_a_doubt_that_a_person_has_to_settle_is_a_duplicate(self, ledger: SqlLedger) -> None:
+        """In doubt without a due time is an end; with one the event is granted again, and shows its doubt."""
+        self.recorded(ledger, State.IN_DOUBT, "person")
+        self.recorded(ledger, State.IN_DOUBT, "verify", due_at=9.0)
+        assert ledger.claim([request("person")], 3.0)[0][0] is Verdict.DUPLICATE
+        ((verdict, entry),) = ledger.claim([request("verify", attempts=1)], 3.0)
+        assert (verdict, entry.state) == (Verdict.GRANTED, State.IN_DOUBT)
+        found = ledger.get(key("verify"))
+        assert found is not None
+        assert (found.state, found.due_at) == (State.CALLING, None)
+
+    def test_same_identity_other_data_is_a_conflict(self, ledger: SqlLedger) -> None:
+        """The same source and id with another digest is a conflict, in whatever state the first one is."""
+        for number, state in enumerate((*OPEN, *ENDS)):
+            before = self.recorded(ledger, state, str(number))
+            assert ledger.claim([request(str(number), digest="x" * 64)], 3.0) == [(Verdict.CONFLICT, before)]
+            assert ledger.get(key(str(number))) == before
+
+    @pytest.mark.parametrize("state", [State.WAITING, State.IN_DOUBT])
+    def test_an_original_behind_its_copy_is_stale(self, ledger: SqlLedger, state: State) -> None:
+        """An original that comes back after its copy was confirmed is stale; the copy is granted."""
+        self.recorded(ledger, state, unsent=True, due_at=9.0)
+        ledger.sent([key()])
+        assert ledger.claim([request()], 3.0)[0][0] is Verdict.STALE
+        copy = self.claimed(ledger, attempts=1)
+        assert copy.attempts == 2
+
+    def test_an_original_whose_copy_is_not_confirmed_is_granted(self, ledger: SqlLedger) -> None:
+        """While the copy is unconfirmed the original may be the only one there is, and is worked on."""
+        self.recorded(ledger, State.WAITING, unsent=True, due_at=9.0)
+        entry = self.claimed(ledger)
+        assert (entry.state, entry.attempts) == (State.WAITING, 2)
+        found = ledger.get(key())
+        assert found is not None
+        assert (found.state, found.unsent, found.due_at) == (State.CLAIMED, False, None)
+
+    def test_a_batch_of_all_kinds(self, ledger: SqlLedger) -> None:
+        """One call answers fresh, taken-over, ended and conflicting events, each in its place."""
+        self.recorded(ledger, State.APPLIED, "done")
+        self.claimed(ledger, "left")
+        answers = ledger.claim([request("done"), request("new"), request("left"), request("done2"), request("x")], 3.0)
+        assert [verdict for verdict, _ in answers] == ["duplicate", "granted", "granted", "granted", "granted"]
+        assert [entry.attempts for _, entry in answers] == [1, 1, 2, 1, 1]
+        assert [entry.key.id for _, entry in answers] == ["done", "new", "left", "done2", "x"]
+
+    def test_keys_that_look_alike(self, ledger: SqlLedger) -> None:
+        """Source and id are kept apart, and long or odd ids are ids like any other."""
+        keys = [Key("/shop", "a"), Key("/shop\na", ""), Key("/sho", "pa"), Key("/s", "ü" * 2048), Key("/s", "ü" * 2047)]
+        assert len({event_hash(one) for one in keys}) == len(keys)
+        requests = [ClaimRequest(key=one, digest=DIGEST, type="t") for one in keys if one.id]
+        assert [verdict for verdict, _ in ledger.claim(requests, 1.0)] == ["granted"] * 4
+        assert ledger.get(Key("/s", "ü" * 2048)) is not None
+
+    # --- records ---
+
+    def test_the_end_of_an_attempt(self, ledger: SqlLedger) -> None:
+        """A record keeps state, reason, error, due time and the original message byte for byte."""
+        entry = self.recorded(
+            ledger, State.WAITING, unsent=True, reason="runtime error", error="boom", message=ORIGINAL, due_at=9.0
+        )
+        assert (entry.state, entry.reason, entry.error) == (State.WAITING, "runtime error", "boom")
+        assert (entry.due_at, entry.updated_at, entry.attempts, entry.unsent) == (9.0, 2.0, 1, True)
+        assert entry.message == ORIGINAL
+
+    def test_the_first_original_stays_until_it_is_applied(self, ledger: SqlLedger) -> None:
+        """Later copies do not replace the original; an applied event needs it no longer."""
+        self.recorded(ledger, State.WAITING, message=ORIGINAL, unsent=True)
+        again = self.claimed(ledger)
+        ledger.record(
+            [Record(key=key(), token=again.token, state=State.WAITING, message=Message(b"copy"), unsent=True)], 3
+        )
+        found = ledger.get(key())
+        assert found is not None
+        assert found.message == ORIGINAL
+        last = self.claimed(ledger)
+        ledger.record([Record(key=key(), token=last.token, state=State.APPLIED, message=Message(b"copy"))], 4)
+        found = ledger.get(key())
+        assert found is not None
+        assert (found.message, found.reason, found.error) == (None, None, None)
+
+    def test_an_attempt_that_does_not_count(self, ledger: SqlLedger) -> None:
+        """A record may take its attempt back, as an outage costs none."""
+        entry = self.claimed(ledger)
+        ledger.record([Record(key=key(), token=entry.token, state=State.CLAIMED, attempts=0)], 2.0)
+        assert self.claimed(ledger).attempts == 1
+
+    def test_text_that_databases_cannot_hold(self, ledger: SqlLedger) -> None:
+        """An error with a NUL or half a surrogate, or of any length, is kept as far as text goes."""
+        entry = self.recorded(ledger, State.DEAD, reason="r" * 300, error="a\x00b\udcff" + "c" * 100_000)
+        assert entry.reason == "r" * 255
+        assert str(entry.error).startswith("a\ufffdb\\udcffccc")
+
+    def test_an_old_token_changes_nothing(self, ledger: SqlLedger) -> None:
+        """Who has lost the claim cannot record, nor note; the new owner's row stays as it is."""
+        old = self.claimed(ledger)
+        new = self.claimed(ledger)
+        assert ledger.record([Record(key=key(), token=old.token, state=State.APPLIED)], 3.0) == [False]
+        with pytest.raises(ClaimLost, match="/shop a"), ledger.transaction() as transaction:
+            transaction.note(key(), old.token, State.CALLING, {})
+        assert ledger.get(key()) == new
+
+    def test_one_lost_claim_in_a_batch(self, ledger: SqlLedger) -> None:
+        """Of several records only the one whose claim was lost is refused."""
+        entries = [self.claimed(ledger, letter) for letter in "abc"]
+        self.claimed(ledger, "b")
+        records = [Record(key=entry.key, token=entry.token, state=State.APPLIED) for entry in entries]
+        assert ledger.record(records, 3.0) == [True, False, True]
+        assert ledger.counts() == {State.APPLIED: 2, State.CLAIMED: 1}
+
+    def test_an_end_stays_an_end(self, ledger: SqlLedger) -> None:
+        """A late record of the same claim, as after a COMMIT whose answer was lost, does not undo an end."""
+        for number, state in enumerate(ENDS):
+            ended = self.recorded(ledger, state, str(number))
+            late = Record(key=key(str(number)), token=ended.token, state=State.CLAIMED, attempts=0)
+            assert ledger.record([late], 3.0) == [False]
+            assert ledger.get(key(str(number))) == ended
+
+    def test_nothing_to_record(self, ledger: SqlLedger) -> None:
+        """Empty lists are done at once."""
+        assert ledger.record([], 1.0) == []
+        ledger.sent([])
+
+    # --- notes and numbers ---
+
+    def test_notes_come_back_with_the_next_claim(self, ledger: SqlLedger) -> None:
+        """Evidence and replies that were noted are what the next owner finds."""
+        entry = self.claimed(ledger)
+        with ledger.transaction() as transaction:
+            transaction.note(key(), entry.token, State.STAGED, {"final": "A.DAT", "sha": b"\x00"}, (REPLY,))
+        again = self.claimed(ledger)
+        assert (again.state, again.evidence, again.replies) == (
+            State.STAGED,
+            {"final": "A.DAT", "sha": b"\x00"},
+            (REPLY,),
+        )
+
+    def test_noted_replies_outlive_a_failed_attempt(self, ledger: SqlLedger) -> None:
+        """Replies noted with a prepared effect are still there after an attempt that failed to finish it."""
+        entry = self.claimed(ledger)
+        with ledger.transaction() as transaction:
+            transaction.note(key(), entry.token, State.STAGED, {"final": "A.DAT"}, (REPLY,))
+        ledger.record([Record(key=key(), token=entry.token, state=State.WAITING, unsent=True)], 2.0)
+        again = self.claimed(ledger)
+        assert (again.evidence, again.replies) == ({"final": "A.DAT"}, (REPLY,))
+
+    def test_numbers_have_no_gap(self, ledger: SqlLedger) -> None:
+        """A number taken in a transaction that fails is taken again; each sequence counts for itself from 1."""
+        with ledger.transaction() as transaction:
+            assert [transaction.next_number("file") for _ in range(2)] == [1, 2]
+        taken = []
+
+        def take_and_fail() -> None:
+            with ledger.transaction() as transaction:
+                taken.append(transaction.next_number("file"))
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            take_and_fail()
+        assert taken == [3]
+        with ledger.transaction() as transaction:
+            assert transaction.next_number("file") == 3
+            assert transaction.next_number("other") == 1
+
+    def test_a_lost_claim_takes_no_number(self, ledger: SqlLedger) -> None:
+        """A number and a note are one commit: when the note is refused, the number is free again."""
+        old = self.claimed(ledger)
+        self.claimed(ledger)
+
+        def take_and_note() -> None:
+            with ledger.transaction() as transaction:
+                transaction.next_number("file")
+                transaction.note(key(), old.token, State.STAGED, {})
+
+        with pytest.raises(ClaimLost):
+            take_and_note()
+        with ledger.transaction() as transaction:
+            assert transaction.next_number("file") == 1
+
+    # --- unsent messages ---
+
+    def test_unsent_messages_are_listed_until_they_are_sent(self, ledger: SqlLedger) -> None:
+        """Entries with unconfirmed messages are listed, oldest first, up to the limit, once nobody touches them."""
+        for number in range(3):
+            self.recorded(ledger, State.APPLIED, str(number), replies=(REPLY,), unsent=True)
+        assert [entry.key.id for entry in ledger.unsent(5.0, limit=2)] == ["0", "1"]
+        assert ledger.unsent(2.0, limit=9) == []
+        ledger.sent([key("0"), key("2"), key("nowhere")])
+        assert [entry.key.id for entry in ledger.unsent(5.0, limit=9)] == ["1"]
+
+    # --- dead letters ---
+
+    def test_a_message_set_aside_twice_is_kept_once(self, ledger: SqlLedger) -> None:
+        """The same message again changes nothing."""
+        ledger.set_aside(dead_letter(received_at=1.0))
+        ledger.set_aside(dead_letter(received_at=2.0))
+        (entry,) = ledger.find([State.DEAD])
+        assert (entry.message, entry.received_at) == (ORIGINAL, 1.0)
+
+    def test_a_dead_letter_is_put_back_to_work(self, ledger: SqlLedger) -> None:
+        """Reopened, it waits with no attempts and an unsent message; whatever is not dead cannot be reopened."""
+        self.recorded(ledger, State.DEAD, message=ORIGINAL)
+        entry = ledger.reopen(key(), 5.0)
+        assert entry is not None
+        assert (entry.state, entry.attempts, entry.unsent, entry.message) == (State.WAITING, 0, True, ORIGINAL)
+        assert ledger.reopen(key(), 6.0) is None
+        assert ledger.reopen(key("nowhere"), 6.0) is None
+        assert self.claimed(ledger).attempts == 1
+
+    def test_a_message_that_is_still_unreadable_is_dead_again(self, ledger: SqlLedger) -> None:
+        """Put back to work and set aside once more, it is one dead letter as before, with the new reason."""
+        ledger.set_aside(dead_letter())
+        ledger.reopen(Key("", "unreadable"), 5.0)
+        ledger.set_aside(dead_letter(error="still"))
+        (entry,) = ledger.find([State.DEAD])
+        assert (entry.error, entry.unsent) == ("still", False)
+
+    def test_a_dead_letter_is_closed(self, ledger: SqlLedger) -> None:
+        """Discarded, it is at its end and says why; whatever is not dead cannot be discarded."""
+        self.recorded(ledger, State.DEAD, error="boom")
+        assert ledger.discard(key(), 5.0, "sent by hand")
+        assert not ledger.discard(key(), 6.0, "again")
+        entry = ledger.get(key())
+        assert entry is not None
+        assert entry.state is State.DISCARDED
+        assert "boom" in str(entry.error)
+        assert "sent by hand" in str(entry.error)
+        assert ledger.claim([request()], 7.0)[0][0] is Verdict.DUPLICATE
+
+    def test_listing_and_counting(self, ledger: SqlLedger) -> None:
+        """Entries are found by state, the longest untouched first, up to the limit, and counted."""
+        self.recorded(ledger, State.DEAD, "b")
+        self.claimed(ledger, "c")
+        self.recorded(ledger, State.APPLIED, "a")
+        assert [entry.key.id for entry in ledger.find([State.DEAD, State.CLAIMED])] == ["c", "b"]
+        assert len(ledger.find([State.DEAD, State.CLAIMED, State.APPLIED], limit=2)) == 2
+        assert ledger.counts() == {State.DEAD: 1, State.CLAIMED: 1, State.APPLIED: 1}
+
+    # --- two of them ---
+
+    def test_another_adaptor_s_rows_are_not_ours(self, ledger: SqlLedger) -> None:
+        """Two adaptors that share a database do not see each other's events or numbers."""
+        other = SqlLedger(ledger.database, "crm")
+        self.recorded(ledger, State.DEAD)
+        assert other.counts() == {}
+        assert other.get(key()) is None
+        assert self.claimed(other).attempts == 1
+        with ledger.transaction() as mine:
+            assert mine.next_number("file") == 1
+        with other.transaction() as theirs:
+            assert theirs.next_number("file") == 1
+
+    def test_two_connections_at_once(self, opened: Opener) -> None:
+        """What one connection does, as the command line beside the running adaptor, the other sees at once."""
+        running, command = opened(), opened()
+        self.recorded(running, State.DEAD, message=ORIGINAL)
+        assert [entry.key.id for entry in command.find([State.DEAD])] == ["a"]
+        assert command.reopen(key(), 5.0) is not None
+        assert self.claimed(running).attempts == 1
+        assert not command.discard(key(), 6.0, "too late")
+
+    def test_an_event_that_ends_between_the_look_and_the_take_over(
+        self, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A claim is a duplicate when its owner records the end just as it is to be taken over."""
+        entry = self.claimed(ledger)
+        look = ledger._get
+
+        def look_and_be_overtaken(rows: Rows, wanted: Key) -> Entry | None:
+            found = look(rows, wanted)
+            if found is not None and found.state is State.CLAIMED:
+                end = Record(key=wanted, token=entry.token, state=State.APPLIED)
+                assert ledger.record_in(rows, [end], 2.0) == [True]
+            return found
+
+        monkeypatch.setattr(ledger, "_get", look_and_be_overtaken)
+        assert ledger.claim([request()], 3.0)[0][0] is Verdict.DUPLICATE
