@@ -67,7 +67,7 @@ class TestRabbitMQ(TransportConformance):
     """The contract, kept by RabbitMQ."""
 
     transport_name = "rabbitmq"
-    unsupported = {  # noqa: RUF012 - the suite declares it as a ClassVar
+    unsupported = {
         "endless release does not spin": "RabbitMQ redelivers at once; a delivery limit ends it",
     }
 

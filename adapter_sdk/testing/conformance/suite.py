@@ -66,7 +66,8 @@ class TransportConformance:
         name = getattr(request.function, "feature", None)
         if name is None:
             return
-        request.node.user_properties.append(("conformance", (name, self.transport_name)))
+        line = request.function.__code__.co_firstlineno
+        request.node.user_properties.append(("conformance", (line, name, self.transport_name)))
         if name in self.unsupported:
             pytest.skip(self.unsupported[name])
 

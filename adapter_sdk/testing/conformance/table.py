@@ -21,20 +21,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def collect(reports: Iterable[pytest.TestReport]) -> Results:
-    """Gather results by feature and transport. One failed test of a feature outweighs any that passed."""
-    results: dict[str, dict[str, str]] = {}
+    """Gather results by feature and transport, features in the order of the suite, in whatever order they ran.
+
+    One failed test of a feature outweighs any that passed.
+    """
+    results: dict[tuple[int, str], dict[str, str]] = {}
     for report in reports:
         for key, value in report.user_properties:
             if key != "conformance" or not isinstance(value, tuple | list):
                 continue
-            feature, transport = value
-            row = results.setdefault(feature, {})
-            row[transport] = max(row.get(transport, "yes"), _result(report), key=lambda text: _RANK[text.split(":")[0]])
-    return results
+            line, feature, transport = value
+            row = results.setdefault((line, feature), {})
+            row[transport] = max(
+                row.get(transport, "yes"), _result(report), key=lambda text: _RANK[text.partition(":")[0]]
+            )
+    return {feature: row for (_, feature), row in sorted(results.items())}
 
 
 def render(results: Results) -> str:
-    """The table as text, features in the order of the run."""
+    """The table as text: a line for each feature, a column for each transport."""
     transports = sorted({transport for row in results.values() for transport in row})
     wide = max(len(feature) for feature in results)
     lines = [" ".join([" " * wide, *(f"{name:<10}" for name in transports)]).rstrip()]

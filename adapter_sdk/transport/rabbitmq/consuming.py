@@ -204,7 +204,9 @@ class ConsumingChannel:
         self._lose(BrokerError(f"The broker cancelled the consumer of queue {queue!r}, as it does when it is deleted."))
 
     def _on_closed(self, _channel: Channel, reason: Exception) -> None:
-        if not isinstance(reason, pika.exceptions.ChannelClosedByClient):
+        # A lost connection also closes its channels, but only when the link has ended is it seen to be gone: whoever
+        # opens again at once because of `on_lost` must not find a connection that looks alive.
+        if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
             self._lose(self._translate(reason))
 
     def _lose(self, error: Exception) -> None:

@@ -148,10 +148,13 @@ class Link:
             waiting = list(self._waiting)
         self.unblocked.set()
         fail(self._opened, self._error)
-        for answer in waiting:
-            fail(answer, self._error)
-        self.connection.ioloop.close()
-        self.on_ended(self._error)
+        try:
+            # First, so that a consumer whose start or end is being waited for is told by that answer alone.
+            self.on_ended(self._error)
+        finally:
+            for answer in waiting:
+                fail(answer, self._error)
+            self.connection.ioloop.close()
 
 
 def succeed(answer: Future[T], result: T) -> None:

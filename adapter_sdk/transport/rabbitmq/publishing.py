@@ -135,6 +135,9 @@ class PublishingChannel:
         return alike
 
     def _on_closed(self, _channel: Channel, reason: Exception) -> None:
+        # With a lost connection the link answers everyone, once it is seen to be gone: see ConsumingChannel.
+        if not isinstance(reason, pika.exceptions.ChannelClosedByBroker):
+            return
         error = self._translate(reason)
         if self._starting is not None:
             fail(self._starting, error)
@@ -142,9 +145,9 @@ class PublishingChannel:
             fail(batch.answer, ConfigError(*map(str, error.args)))
         self._fail_all(BrokerError(*error.args))
 
-    def _culprits(self, reason: Exception) -> list[Batch]:
+    def _culprits(self, reason: pika.exceptions.ChannelClosedByBroker) -> list[Batch]:
         """The batches that made the broker close the channel; their neighbours may simply be published again."""
-        if not isinstance(reason, pika.exceptions.ChannelClosedByBroker) or reason.reply_code not in (403, 404, 406):
+        if reason.reply_code not in (403, 404, 406):
             return []
         batches = list(dict.fromkeys(sent.batch for sent in self._unconfirmed.values()))
         exchange = named_exchange(reason)
