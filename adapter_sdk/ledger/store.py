@@ -14,8 +14,17 @@ from typing import Any, Protocol
 
 from adapter_sdk.errors import LedgerError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Record, Reply, State, Verdict, decide
-from adapter_sdk.ledger.codec import pack_json, pack_message, pack_replies, unpack_json, unpack_message, unpack_replies
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict, decide
+from adapter_sdk.ledger.codec import (
+    pack_decisions,
+    pack_json,
+    pack_message,
+    pack_replies,
+    unpack_decisions,
+    unpack_json,
+    unpack_message,
+    unpack_replies,
+)
 
 SCHEMA_VERSION = 1
 
@@ -41,6 +50,7 @@ TABLES = (
   received_at DOUBLE PRECISION NOT NULL,
   updated_at DOUBLE PRECISION NOT NULL,
   due_at DOUBLE PRECISION,
+  decisions {blob},
   PRIMARY KEY (adaptor, event_hash)
 )""",
     (
@@ -58,7 +68,7 @@ TABLES = (
 
 _COLUMNS = (
     "source, id, type, subject, correlation_id, digest, state, attempts, token, unsent, replies, evidence, message, "
-    "reason, error, received_at, updated_at, due_at"
+    "reason, error, received_at, updated_at, due_at, decisions"
 )
 _ROW = "adaptor = :adaptor AND event_hash = :event_hash"
 _INSERT = (
@@ -85,6 +95,11 @@ _NOTE = (
 _BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
     f"WHERE {_ROW} AND state = 'waiting'"
+)
+_INTERVENE = (
+    "UPDATE adaptor_ledger SET state = :state, attempts = :attempts, unsent = :unsent, replies = :replies, "
+    "evidence = :evidence, due_at = :due_at, decisions = :decisions, updated_at = :updated_at "
+    f"WHERE {_ROW} AND state = :seen_state AND token = :seen_token"
 )
 _LONGEST_ERROR = 8000
 # Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
@@ -173,13 +188,14 @@ class SqlLedger:
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
         """Ask for several keys in one commit. New keys are one insert; the others are looked at one by one."""
         token = uuid.uuid4().hex
-        entries = [_fresh(request, token, now) for request in requests]
+        # Rows are always changed in one order, so that processes with the same keys in hand wait in no circle.
+        pairs = sorted(((_fresh(request, token, now), request) for request in requests), key=_order)
         with self.database.transaction() as rows:
-            # Always in one order: two processes that claim the same keys wait for each other, in no circle.
-            in_order = sorted((self._row(entry) for entry in entries), key=lambda row: row["event_hash"])
-            if rows.run(_INSERT, in_order) == len(entries):
-                return [(Verdict.GRANTED, entry) for entry in entries]
-            return [self._decide(rows, request, entry) for request, entry in zip(requests, entries, strict=True)]
+            if rows.run(_INSERT, [self._row(entry) for entry, _ in pairs]) == len(pairs):
+                answers = {entry.key: (Verdict.GRANTED, entry) for entry, _ in pairs}
+            else:
+                answers = {entry.key: self._decide(rows, request, entry) for entry, request in pairs}
+        return [answers[request.key] for request in requests]
 
     def _decide(self, rows: Rows, request: ClaimRequest, fresh: Entry) -> tuple[Verdict, Entry]:
         found = self._get(rows, request.key)
@@ -231,7 +247,7 @@ class SqlLedger:
                 "attempts": record.attempts,
                 "updated_at": now,
             }
-            for record in records
+            for record in sorted(records, key=lambda record: event_hash(record.key))
         ]
         if not values:
             return []
@@ -246,7 +262,7 @@ class SqlLedger:
 
     def sent(self, keys: Iterable[Key]) -> None:
         """The broker has confirmed all messages of these events."""
-        values = [self._id(key) for key in keys]
+        values = [self._id(key) for key in sorted(keys, key=event_hash)]
         if values:
             with self.database.transaction() as rows:
                 rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {_ROW}", values)
@@ -291,27 +307,34 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return self._select(rows, "id = :id ORDER BY updated_at", {"id": id})
 
-    def reopen(self, key: Key, now: float) -> Entry | None:
+    def reopen(self, key: Key, decision: Decision) -> Entry | None:
         """Make a dead letter wait for new attempts, from 0; its message is unsent."""
-        statement = (
-            "UPDATE adaptor_ledger SET state = 'waiting', attempts = 0, unsent = 1, updated_at = :updated_at "
-            f"WHERE {_ROW} AND state = 'dead'"
-        )
-        with self.database.transaction() as rows:
-            if not rows.run(statement, [{**self._id(key), "updated_at": now}]):
-                return None
-            return self._get(rows, key)
+        return self._intervene(key, State.DEAD, decision, state=State.WAITING, attempts=0, unsent=True)
 
-    def discard(self, key: Key, now: float, reason: str) -> bool:
+    def discard(self, key: Key, decision: Decision) -> Entry | None:
         """Close a dead letter for good."""
-        statement = (
-            "UPDATE adaptor_ledger SET state = 'discarded', updated_at = :updated_at, "
-            "error = COALESCE(error, '') || :discarded "
-            f"WHERE {_ROW} AND state = 'dead'"
-        )
+        return self._intervene(key, State.DEAD, decision, state=State.DISCARDED)
+
+    def settle_applied(self, key: Key, decision: Decision, replies: tuple[Reply, ...]) -> Entry | None:
+        """The doubtful effect happened; its replies are unsent."""
+        changes = {"state": State.APPLIED, "replies": replies, "unsent": bool(replies), "due_at": None}
+        return self._intervene(key, State.IN_DOUBT, decision, **changes)
+
+    def settle_not_applied(self, key: Key, decision: Decision, evidence: Mapping[str, Any]) -> Entry | None:
+        """The doubtful effect did not happen: the event waits for new attempts."""
+        changes = {"state": State.WAITING, "attempts": 0, "unsent": True, "evidence": evidence, "due_at": None}
+        return self._intervene(key, State.IN_DOUBT, decision, **changes)
+
+    def _intervene(self, key: Key, expected: State, decision: Decision, **changes: Any) -> Entry | None:
+        """Change a row as a person decided, unless it is no longer in the state that the person saw."""
         with self.database.transaction() as rows:
-            values = {**self._id(key), "updated_at": now, "discarded": f"\ndiscarded: {reason}"}
-            return bool(rows.run(statement, [values]))
+            found = self._get(rows, key)
+            if found is None or found.state is not expected:
+                return None
+            decisions = (*found.decisions, decision)
+            entry = replace(found, **changes, decisions=decisions, updated_at=decision.at)
+            seen = {"seen_state": expected, "seen_token": found.token}
+            return entry if rows.run(_INTERVENE, [{**self._row(entry), **seen}]) else None
 
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""
@@ -354,6 +377,7 @@ class SqlLedger:
             "received_at": entry.received_at,
             "updated_at": entry.updated_at,
             "due_at": entry.due_at,
+            "decisions": pack_decisions(entry.decisions) if entry.decisions else None,
         }
 
 
@@ -391,6 +415,10 @@ class _Transaction:
         return int(self._rows.fetch(f"SELECT last FROM adaptor_sequence {where}", values)[0][0])
 
 
+def _order(pair: tuple[Entry, ClaimRequest]) -> str:
+    return event_hash(pair[0].key)
+
+
 def _fresh(request: ClaimRequest, token: str, now: float) -> Entry:
     return Entry(
         key=request.key,
@@ -415,7 +443,7 @@ def _fitting(text: str | None, limit: int) -> str | None:
 
 def _entry(row: Sequence[Any]) -> Entry:
     (source, id_, type_, subject, correlation, digest, state, attempts, token, unsent) = row[:10]
-    (replies, evidence, message, reason, error, received, updated, due) = row[10:]
+    (replies, evidence, message, reason, error, received, updated, due, decisions) = row[10:]
     return Entry(
         key=Key(source, id_),
         state=State(state),
@@ -434,4 +462,5 @@ def _entry(row: Sequence[Any]) -> Entry:
         received_at=received,
         updated_at=updated,
         due_at=due,
+        decisions=unpack_decisions(bytes(decisions)) if decisions else (),
     )
