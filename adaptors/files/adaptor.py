@@ -106,8 +106,10 @@ class FileDropFamily(Family[Drop]):
         """Make the default staging folder where it is missing, and sweep what a crash left half-written there."""
         staging = self._settings.staging_folder
         try:
-            if self._settings.staging is None and self._settings.drop.is_dir():
-                staging.mkdir(mode=0o700, exist_ok=True)
+            if self._settings.staging is None and self._settings.drop.is_dir() and not staging.exists():
+                staging.mkdir(mode=0o700)
+                with open_folder(staging.parent) as parent:
+                    parent.sync()
             with open_folder(staging) as folder:
                 identity(folder)
                 sweep(folder, f"{self._form.adaptor}-")
