@@ -99,11 +99,6 @@ class Folder:
         except FileNotFoundError:
             return False
 
-    @property
-    def device(self) -> int:
-        """The volume's number; a rename works only between folders of one volume."""
-        return os.fstat(self.descriptor).st_dev
-
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[Folder]:
