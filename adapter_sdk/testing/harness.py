@@ -13,7 +13,7 @@ from typing import Any, Self
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import Limits, open_envelope, write_structured
 from adapter_sdk.events import Event, EventData
-from adapter_sdk.ledger.base import Entry, Ledger
+from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.runner import Runner, RunState
 from adapter_sdk.settings import PREFIX, Settings, load_settings
@@ -96,6 +96,19 @@ class AdaptorHarness:
         """What the ledger knows of an event."""
         return self.ledger.get(event.key)
 
+    def wait_for(self, event: Event[EventData], state: State, timeout: float = 10.0) -> Entry:
+        """Wait until the ledger has an event in this state: its entry. AssertionError after `timeout` seconds."""
+        found: list[Entry] = []
+
+        def there() -> bool:
+            entry = self.entry(event)
+            if entry is not None and entry.state is state:
+                found.append(entry)
+            return bool(found)
+
+        self._wait(there, timeout, f"{event.id} {state}")
+        return found[0]
+
     def wait_until_settled(self, timeout: float = 10.0) -> None:
         """Wait until all that was published has ended: applied, dead letter, in doubt for a person, or passed over.
 
@@ -106,7 +119,10 @@ class AdaptorHarness:
         self._wait(lambda: not self.broker.held_in([*queues, _REPLIES]), timeout, "everything settled")
 
     def _load(self) -> Settings:
-        own = {"broker": {"url": f"memory://{self._adaptor.name}"}, "ledger": {"path": self.folder / "harness.ledger"}}
+        own: Sections = {
+            "broker": {"url": f"memory://{self._adaptor.name}"},
+            "ledger": {"path": self.folder / "harness.ledger"},
+        }
         wanted: dict[str, dict[str, Any]] = {"retry": dict(_QUICK_RETRIES)}
         for section, values in (*self._sections.items(), *own.items()):
             wanted.setdefault(section, {}).update(values)

@@ -81,8 +81,11 @@ def test_a_failing_event_ends_as_a_dead_letter_within_moments(doubler: AdaptorHa
     refused, failing = event_of(Counted(number=0)), event_of(Counted(number=-1))
     doubler.publish(refused, failing)
     doubler.wait_until_settled()
-    ends = [(entry.attempts, entry.reason) for event in (refused, failing) if (entry := doubler.entry(event))]
-    assert ends == [(1, "refused"), (3, "retries exhausted: transient error")]
+    ends = [doubler.wait_for(event, State.DEAD, timeout=0) for event in (refused, failing)]
+    assert [(entry.attempts, entry.reason) for entry in ends] == [
+        (1, "refused"),
+        (3, "retries exhausted: transient error"),
+    ]
 
 
 def test_bytes_that_are_no_event_can_be_published(doubler: AdaptorHarness) -> None:
@@ -106,7 +109,11 @@ def test_an_event_that_no_handler_takes_fails_the_test(doubler: AdaptorHarness) 
 def test_a_wait_in_vain_says_how_things_stand() -> None:
     """An event that waits for its next attempt is not settled, and the error names the queue that holds it."""
     with AdaptorHarness(Doubler, {"retry": {"immediate": 0, "delays": [60]}}) as harness:
-        harness.publish(event_of(Counted(number=-1)))
+        event = event_of(Counted(number=-1))
+        harness.publish(event)
+        assert harness.wait_for(event, State.WAITING).attempts == 1
+        with pytest.raises(AssertionError, match=rf"not within 0\.05 s: {event.id} applied"):
+            harness.wait_for(event, State.APPLIED, timeout=0.05)
         with pytest.raises(AssertionError, match=r"1 in doubler\.retry\.60000ms, the adaptor is consuming"):
             harness.wait_until_settled(timeout=0.5)
         with pytest.raises(AssertionError, match=r"not within 0\.05 s: 2 replies; 0 replies so far"):
