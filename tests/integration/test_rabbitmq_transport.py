@@ -155,6 +155,13 @@ def test_callback_that_raises(transport: RabbitMQTransport) -> None:
     assert len(inbox.losses) == 1
 
 
+def test_deleted_queue(transport: RabbitMQTransport, fresh_rabbitmq: Broker) -> None:
+    """A consumer whose queue is deleted is told of the broker's cancel, before any watch for silence would notice."""
+    inbox = consume(transport)
+    fresh_rabbitmq.api("DELETE", f"queues/{fresh_rabbitmq.vhost}/{QUEUE}")
+    assert f"cancelled the consumer of queue '{QUEUE}'" in str(inbox.wait_lost())
+
+
 def test_consumer_that_vanishes(transport: RabbitMQTransport) -> None:
     """A consumer that pika has lost without a word is noticed within a heartbeat."""
     inbox = consume(transport)

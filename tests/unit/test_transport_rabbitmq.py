@@ -251,16 +251,43 @@ def test_settled_twice_or_elsewhere(link: Any) -> None:
     assert list(other._outstanding) == [1, 2]
 
 
-def test_identical_messages_returned(link: Any, mocker: MockerFixture) -> None:
-    """Of messages alike in everything each return is matched to one, and `multiple` confirms settle the rest."""
+def publishing(link: Any, mocker: MockerFixture, *messages: Message) -> tuple[PublishingChannel, Any]:
+    """A channel that has sent these messages, and the future of their confirms."""
     channel = PublishingChannel(link, str, timeout=1)  # type: ignore[arg-type]
     channel._channel = mocker.Mock(is_open=True)
     link.connection = mocker.Mock()
     answer: Any = mocker.Mock(done=lambda: False)
-    channel._send([Message(b"x", routing_key="k")] * 3, [b"frames"], answer)
-    returned = spec.Basic.Return(exchange="", routing_key="k")
-    for _ in range(2):
-        channel._on_return(channel._channel, returned, spec.BasicProperties(headers={}), b"x")
+    channel._send(messages, [b"frames"], answer)
+    return channel, answer
+
+
+def give_back(channel: PublishingChannel, message_id: str | None = None) -> None:
+    """Return a message as the broker does."""
+    method = spec.Basic.Return(exchange="", routing_key="k")
+    channel._on_return(channel._channel, method, spec.BasicProperties(headers={}, message_id=message_id), b"x")
+
+
+def test_identical_messages_returned(link: Any, mocker: MockerFixture) -> None:
+    """Of messages alike in everything each return is matched to one, and `multiple` confirms settle the rest."""
+    channel, answer = publishing(link, mocker, *[Message(b"x", routing_key="k")] * 3)
+    give_back(channel)
+    give_back(channel)
     channel._on_confirm(mocker.Mock(method=spec.Basic.Ack(3, multiple=True)))
-    (confirms,) = answer.set_result.call_args.args
-    assert confirms == [Confirm.RETURNED, Confirm.RETURNED, Confirm.CONFIRMED]
+    answer.set_result.assert_called_once_with([Confirm.RETURNED, Confirm.RETURNED, Confirm.CONFIRMED])
+
+
+def test_similar_messages_returned(link: Any, mocker: MockerFixture) -> None:
+    """Of messages alike but for a property the one that came back is the one that is reported."""
+    messages = [Message(b"x", routing_key="k", message_id=message_id) for message_id in "abc"]
+    channel, answer = publishing(link, mocker, *messages)
+    give_back(channel, "b")
+    channel._on_confirm(mocker.Mock(method=spec.Basic.Nack(3)))
+    channel._on_confirm(mocker.Mock(method=spec.Basic.Ack(2, multiple=True)))
+    answer.set_result.assert_called_once_with([Confirm.CONFIRMED, Confirm.RETURNED, Confirm.NACKED])
+
+
+def test_return_that_fits_nothing(link: Any, mocker: MockerFixture) -> None:
+    """A return of a message that was not sent fails all that are on their way: one of them may be the lost one."""
+    channel, answer = publishing(link, mocker, Message(b"other", routing_key="k"))
+    give_back(channel)
+    assert isinstance(answer.set_exception.call_args.args[0], BrokerError)
