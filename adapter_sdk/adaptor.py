@@ -40,6 +40,11 @@ class Adaptor:
         cls._handlers = read_handlers(cls, cls._handle_type, localns)
         if cls._handlers:
             _check_name(cls)
+            cls._check_class()
+
+    @classmethod
+    def _check_class(cls) -> None:
+        """Called when an adaptor class with handlers is made: families raise ConfigError for what it declares wrong."""
 
     @classmethod
     def _family(cls, settings: Any) -> "Family[Any]":

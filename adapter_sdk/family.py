@@ -134,11 +134,16 @@ class Family(ABC, Generic[HandleT]):
             raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
         return self.effect(claim, journal)
 
+    def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """What is left of the evidence when the doubtful effect is known not to have happened. Pure."""
+        return {}
+
     def forget_doubt(self, claim: Claim, journal: Journal) -> None:
-        """The backend shows that the doubtful effect did not happen: note that before another attempt."""
+        """The doubtful effect is known not to have happened: note that before another attempt."""
+        evidence = self.without_doubt(claim.evidence)
         with journal.transaction() as transaction:
-            transaction.note(claim.key, claim.token, State.CLAIMED, {})
-        claim.evidence = None
+            transaction.note(claim.key, claim.token, State.CLAIMED, evidence)
+        claim.evidence = evidence
 
     @final
     def verify(self, claim: Claim) -> tuple[Reply, ...] | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adapter_sdk import Key
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Record, Reply, State, Verdict
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict
 from adapter_sdk.ledger.store import Rows, SqlLedger, event_hash
 from adapter_sdk.transport.base import Message
 
@@ -35,6 +35,11 @@ def dead_letter(id: str = "unreadable", **more: Any) -> Entry:
 
 
 Opener = Callable[[], SqlLedger]
+
+
+def decided(what: str, at: float) -> Decision:
+    """A decision of somebody."""
+    return Decision(what=what, who="ada", why="the ERP was down", at=at)
 
 
 class LedgerContract:
@@ -288,32 +293,50 @@ class LedgerContract:
     def test_a_dead_letter_is_put_back_to_work(self, ledger: SqlLedger) -> None:
         """Reopened, it waits with no attempts and an unsent message; whatever is not dead cannot be reopened."""
         self.recorded(ledger, State.DEAD, message=ORIGINAL)
-        entry = ledger.reopen(key(), 5.0)
+        entry = ledger.reopen(key(), decided("replay", 5.0))
         assert entry is not None
         assert (entry.state, entry.attempts, entry.unsent, entry.message) == (State.WAITING, 0, True, ORIGINAL)
-        assert ledger.reopen(key(), 6.0) is None
-        assert ledger.reopen(key("nowhere"), 6.0) is None
+        assert ledger.reopen(key(), decided("replay", 6.0)) is None
+        assert ledger.reopen(key("nowhere"), decided("replay", 6.0)) is None
         assert self.claimed(ledger).attempts == 1
 
     def test_a_message_that_is_still_unreadable_is_dead_again(self, ledger: SqlLedger) -> None:
         """Put back to work and set aside once more, it is one dead letter as before, with the new reason."""
         ledger.set_aside(dead_letter())
-        ledger.reopen(Key("", "unreadable"), 5.0)
+        ledger.reopen(Key("", "unreadable"), decided("replay", 5.0))
         ledger.set_aside(dead_letter(error="still"))
         (entry,) = ledger.find([State.DEAD])
         assert (entry.error, entry.unsent) == ("still", False)
 
     def test_a_dead_letter_is_closed(self, ledger: SqlLedger) -> None:
-        """Discarded, it is at its end and says why; whatever is not dead cannot be discarded."""
+        """Discarded, it is at its end and keeps who decided that and why; whatever is not dead cannot be discarded."""
         self.recorded(ledger, State.DEAD, error="boom")
-        assert ledger.discard(key(), 5.0, "sent by hand")
-        assert not ledger.discard(key(), 6.0, "again")
+        assert ledger.discard(key(), decided("discard", 5.0))
+        assert not ledger.discard(key(), decided("discard", 6.0))
         entry = ledger.get(key())
         assert entry is not None
         assert entry.state is State.DISCARDED
-        assert "boom" in str(entry.error)
-        assert "sent by hand" in str(entry.error)
+        assert (entry.error, entry.decisions) == ("boom", (decided("discard", 5.0),))
         assert ledger.claim([request()], 7.0)[0][0] is Verdict.DUPLICATE
+
+    def test_a_doubt_is_settled_as_applied(self, ledger: SqlLedger) -> None:
+        """Settled as applied, the event is at its end, its replies are unsent, and the decision is kept."""
+        self.recorded(ledger, State.IN_DOUBT, message=ORIGINAL)
+        reply = Reply("r1", "com.erp.order.booked", b"{}")
+        entry = ledger.settle_applied(key(), decided("applied", 5.0), (reply,))
+        assert entry is not None
+        assert (entry.state, entry.replies, entry.unsent) == (State.APPLIED, (reply,), True)
+        assert ledger.settle_applied(key(), decided("applied", 6.0), ()) is None
+        assert ledger.claim([request()], 7.0)[0][0] is Verdict.DUPLICATE
+
+    def test_a_doubt_is_settled_as_not_applied(self, ledger: SqlLedger) -> None:
+        """Settled as not applied, the event has all attempts anew, with the evidence that is left."""
+        self.recorded(ledger, State.IN_DOUBT, message=ORIGINAL)
+        entry = ledger.settle_not_applied(key(), decided("not applied", 5.0), {"calls": []})
+        assert entry is not None
+        assert (entry.state, entry.attempts, entry.unsent) == (State.WAITING, 0, True)
+        claimed = self.claimed(ledger)
+        assert (claimed.attempts, claimed.evidence) == (1, {"calls": []})
 
     def test_listing_and_counting(self, ledger: SqlLedger) -> None:
         """Entries are found by state, the longest untouched first, up to the limit, and counted."""
@@ -343,9 +366,9 @@ class LedgerContract:
         running, command = opened(), opened()
         self.recorded(running, State.DEAD, message=ORIGINAL)
         assert [entry.key.id for entry in command.find([State.DEAD])] == ["a"]
-        assert command.reopen(key(), 5.0) is not None
+        assert command.reopen(key(), decided("replay", 5.0)) is not None
         assert self.claimed(running).attempts == 1
-        assert not command.discard(key(), 6.0, "too late")
+        assert not command.discard(key(), decided("discard", 6.0))
 
     def test_an_event_that_ends_between_the_look_and_the_take_over(
         self, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,16 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided about an event. `at` is in seconds since the epoch."""
+
+    what: str
+    who: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One event as the ledger knows it. Times are seconds since the epoch.
 
@@ -67,6 +77,7 @@ class Entry:
     received_at: float = 0.0
     updated_at: float = 0.0
     due_at: float | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,12 +215,20 @@ class Ledger(Journal, Protocol):
         """Entries whose event has this id, whatever its source."""
         ...
 
-    def reopen(self, key: Key, now: float) -> Entry | None:
+    def reopen(self, key: Key, decision: Decision) -> Entry | None:
         """Make a dead letter wait for new attempts, from 0; its message is unsent. None if it is not a dead letter."""
         ...
 
-    def discard(self, key: Key, now: float, reason: str) -> bool:
-        """Close a dead letter for good. False if it is not a dead letter."""
+    def discard(self, key: Key, decision: Decision) -> Entry | None:
+        """Close a dead letter for good. None if it is not a dead letter."""
+        ...
+
+    def settle_applied(self, key: Key, decision: Decision, replies: tuple[Reply, ...]) -> Entry | None:
+        """The doubtful effect happened; its replies are unsent. None if the event is not in doubt."""
+        ...
+
+    def settle_not_applied(self, key: Key, decision: Decision, evidence: Mapping[str, Any]) -> Entry | None:
+        """The doubtful effect did not happen: the event waits for new attempts. None if it is not in doubt."""
         ...
 
     def counts(self) -> dict[State, int]:

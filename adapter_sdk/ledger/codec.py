@@ -3,12 +3,12 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from adapter_sdk.ledger.base import Reply
+from adapter_sdk.ledger.base import Decision, Reply
 from adapter_sdk.transport.base import Message
 
 _TAG = "$"
@@ -71,6 +71,16 @@ def unpack_message(packed: bytes) -> Message:
 def pack_replies(replies: tuple[Reply, ...]) -> bytes:
     """Sealed replies, in order."""
     return pack_json([[reply.id, reply.type, reply.body] for reply in replies])
+
+
+def pack_decisions(decisions: tuple[Decision, ...]) -> bytes:
+    """What people decided, oldest first."""
+    return pack_json([asdict(decision) for decision in decisions])
+
+
+def unpack_decisions(packed: bytes) -> tuple[Decision, ...]:
+    """The decisions that `pack_decisions` was given."""
+    return tuple(Decision(**item) for item in unpack_json(packed))
 
 
 def unpack_replies(packed: bytes) -> tuple[Reply, ...]:

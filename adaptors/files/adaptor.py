@@ -1,6 +1,6 @@
 """FileDropAdaptor: one whole file per event, dropped where the legacy system looks for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -37,6 +37,10 @@ class FileDropAdaptor(Adaptor):
     _handle_type = Drop
     _settings_section = "files"
     _settings_model = FileSettings
+
+    @classmethod
+    def _check_class(cls) -> None:
+        _Form.of(cls)
 
     @classmethod
     def _family(cls, settings: Any) -> "FileDropFamily":
@@ -145,6 +149,10 @@ class FileDropFamily(Family[Drop]):
         sure = iter(self._run([claim for claim in claims if not claim.in_doubt], journal))
         return [self.apply_one(claim, journal) if claim.in_doubt else next(sure).outcome() for claim in claims]
 
+    def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The file never reached the backend: of what was noted only the number of its name stays."""
+        return {"number": evidence["number"]} if evidence and evidence.get("number") is not None else {}
+
     def forget_doubt(self, claim: Claim, journal: Journal) -> None:
         """The file never reached the backend: what may lie staged is made anew, under the number it has."""
         with self._folders() as (staging, _):
@@ -234,8 +242,7 @@ class FileDropFamily(Family[Drop]):
 
     def _unstage(self, job: _Job, staging: Folder, journal: Journal) -> None:
         """Give up a staged file: first in the ledger, for which a file that is gone was dropped. The number is kept."""
-        number = job.staged.number if job.staged else _number(job.claim)
-        kept = {} if number is None else {"number": number}
+        kept = self.without_doubt(job.claim.evidence)
         with journal.transaction() as transaction:
             transaction.note(job.claim.key, job.claim.token, State.CLAIMED, kept)
         job.claim.evidence = kept

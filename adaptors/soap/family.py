@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 
 from adapter_sdk.errors import AdaptorError, ConfigError, InDoubt
 from adapter_sdk.family import Claim, Family
-from adapter_sdk.ledger.base import Journal, State
+from adapter_sdk.ledger.base import Journal
 from adaptors.soap.contract import Contract, UnknownOperation
 from adaptors.soap.http import HttpEndpoint
 from adaptors.soap.journal import LedgerCalls, answered_calls
@@ -95,13 +95,9 @@ class SoapFamily(Family[SoapService]):
                 raise InDoubt(f"{doubt} The handler then failed: {type(error).__name__}: {error}") from error
             raise
 
-    def forget_doubt(self, claim: Claim, journal: Journal) -> None:
+    def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The doubtful call did not happen. The calls before it were answered, and stay."""
-        evidence: Mapping[str, object] = {"calls": answered_calls(claim.evidence)}
-        with journal.transaction() as transaction:
-            transaction.note(claim.key, claim.token, State.CLAIMED, evidence)
-        claim.evidence = evidence
-        claim.in_doubt = False
+        return {"calls": answered_calls(evidence)}
 
     def _backend(self) -> Backend:
         if self._made is None:

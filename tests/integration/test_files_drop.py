@@ -451,16 +451,15 @@ def test_sound_folders_have_no_faults_and_checking_leaves_nothing(tmp_path: Path
     assert [*(tmp_path / "in").iterdir(), *(tmp_path / "stage").iterdir()] == []
 
 
-def test_a_wrong_declaration_is_said_with_all_its_faults(tmp_path: Path) -> None:
-    """A template, policy or marker that cannot work keeps the adaptor from starting, each fault a sentence."""
-
-    class Wrong(Notes):
-        name = "wrong"
-        file_name = "{data.nope}"
-        exists = "perhaps"  # type: ignore[assignment]
-        marker = "done"
-
+def test_a_wrong_declaration_is_said_with_all_its_faults() -> None:
+    """A template, policy or marker that cannot work is refused when the class is made, each fault a sentence."""
     with pytest.raises(ConfigError) as caught:
-        Wrong._family(FileSettings(drop=tmp_path))
+
+        class Wrong(Notes):
+            name = "wrong"
+            file_name = "{data.nope}"
+            exists = "perhaps"  # type: ignore[assignment]
+            marker = "done"
+
     assert len(caught.value.faults) == 3
     assert all("Wrong." in fault for fault in caught.value.faults)

@@ -1,0 +1,102 @@
+"""What a person can do about an event that was set aside: replay it, or say whether a doubtful effect happened.
+
+The ledger is changed first, in one step that holds only if the event is still as the person saw it; then its messages
+are published. If the broker fails in between, BrokerError is raised and the running adaptor publishes what is left.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.envelopes import Limits, describe, open_envelope
+from adapter_sdk.errors import AdaptorError, BrokerError
+from adapter_sdk.events import Event, EventData, Key
+from adapter_sdk.family import Family
+from adapter_sdk.handlers import HandlerSpec
+from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply
+from adapter_sdk.replies import reply_message, seal
+from adapter_sdk.topology import copy_to
+from adapter_sdk.transport.base import Confirm, Message, Transport
+
+
+def replay(ledger: Ledger, transport: Transport, adaptor: str, key: Key, decision: Decision) -> bool:
+    """Give a dead letter all its attempts anew. False if it is not a dead letter any more."""
+    entry = ledger.reopen(key, decision)
+    if entry is None:
+        return False
+    _send(ledger, transport, entry, [_copy(adaptor, entry)])
+    return True
+
+
+def settle_not_applied(
+    ledger: Ledger, transport: Transport, family: Family[Any], entry: Entry, decision: Decision
+) -> bool:
+    """The doubtful effect did not happen: the event gets new attempts. False if it is not in doubt any more."""
+    changed = ledger.settle_not_applied(entry.key, decision, family.without_doubt(entry.evidence))
+    if changed is None:
+        return False
+    _send(ledger, transport, changed, [_copy(family.adaptor.name, changed)])
+    return True
+
+
+def settle_applied(
+    ledger: Ledger, transport: Transport, exchange: str, entry: Entry, replies: tuple[Reply, ...], decision: Decision
+) -> bool:
+    """The doubtful effect happened: its replies go out. False if the event is not in doubt any more."""
+    changed = ledger.settle_applied(entry.key, decision, replies)
+    if changed is None:
+        return False
+    _send(ledger, transport, changed, [reply_message(reply, exchange, entry.correlation_id) for reply in replies])
+    return True
+
+
+def replies_by_hand(adaptor: type[Adaptor], entry: Entry, given: object, now: float) -> tuple[Reply, ...]:
+    """The sealed replies that the handler would have given, out of JSON: `{"type": …, "data": {…}}` or a list of them.
+
+    Raises AdaptorError, saying what the handler promises, if they are not what it may answer.
+    """
+    handler, event = _event_of(adaptor, entry)
+    items = given if isinstance(given, list) else [] if given is None else [given]
+    data = [_reply_data(handler, item) for item in items]
+    returned: object = data if handler.replies_in_list else data[0] if data else None
+    return seal(adaptor.name, event, handler.check_replies(returned), now)
+
+
+def _event_of(adaptor: type[Adaptor], entry: Entry) -> tuple[HandlerSpec, Event[Any]]:
+    handler = adaptor._handlers.get(entry.type)
+    if handler is None or entry.message is None:
+        raise AdaptorError(f"no handler of {adaptor.name} takes {entry.type!r} any more, so its reply cannot be made")
+    size = len(entry.message.body)
+    return handler, open_envelope(entry.message, Limits(max_bytes=size)).validate(handler.data_type)
+
+
+def _reply_data(handler: HandlerSpec, item: object) -> EventData:
+    kinds = {str(kind.event_type): kind for kind in handler.replies}
+    if not isinstance(item, Mapping) or item.get("type") not in kinds:
+        types = ", ".join(kinds) or "(none: the handler gives no reply)"
+        raise AdaptorError(f'a reply is {{"type": …, "data": {{…}}}} with one of the types {types}')
+    try:
+        return kinds[item["type"]].model_validate(item.get("data"))
+    except ValidationError as error:
+        raise AdaptorError(describe(error, f"data of {item['type']}")) from error
+
+
+def _copy(adaptor: str, entry: Entry) -> Message:
+    if entry.message is None:
+        raise AdaptorError(f"the ledger has no message for {entry.key}")
+    return copy_to(adaptor, entry.message, entry.attempts)
+
+
+def _send(ledger: Ledger, transport: Transport, entry: Entry, messages: Sequence[Message]) -> None:
+    if not messages:
+        return
+    confirms = transport.publish(messages)
+    if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
+        keys = ", ".join(message.routing_key for message in messages)
+        raise BrokerError(
+            f"the ledger is changed, but the broker did not take {keys} ({confirms[0].value}): "
+            "see that a queue is bound for it; the running adaptor tries again"
+        )
+    ledger.sent([entry.key])
