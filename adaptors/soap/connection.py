@@ -1,14 +1,14 @@
-"""Connection: HTTP/1.1 on one socket, whose every read and write obeys the deadline of the current call."""
+"""Connection: one request and its answer on one socket, whose every read and write obeys a deadline."""
 
 import io
 import selectors
 import socket
 import ssl
 import time
-from http.client import HTTPConnection
+from http.client import HTTPResponse
 from typing import Any
 
-from adaptors.soap.record import CallRecord
+from adaptors.soap.record import CallRecord, Phase
 
 _BUFFER = 65_536  # bytes
 
@@ -21,6 +21,7 @@ class Clock:
         self._started = time.monotonic()
 
     def elapsed(self) -> float:
+        """Seconds since it was made."""
         return time.monotonic() - self._started
 
     def remaining(self) -> float:
@@ -31,21 +32,32 @@ class Clock:
         return left
 
 
-class Connection(HTTPConnection):
-    """An HTTP/1.1 connection on an open socket."""
+class Connection:
+    """A connected socket that speaks HTTP/1.1, one exchange after the other."""
 
-    auto_open = 0  # http.client would connect again by itself, without a deadline and unrecorded
-
-    def __init__(self, host: str, port: int, opened: socket.socket) -> None:
-        super().__init__(host, port)
+    def __init__(self, opened: socket.socket) -> None:
         self._opened = opened
         self._rests_since = time.monotonic()
 
-    def begin(self, clock: Clock, record: CallRecord) -> None:
-        """Get ready for one exchange."""
-        record.reused_connection = record.connected_at is None
-        self.clock = clock
-        self.sock = _TimedSocket(self._opened, clock, record)
+    def exchange(self, head: bytes, body: bytes, clock: Clock, record: CallRecord) -> HTTPResponse:
+        """Send a request and read the head of its answer. Raises OSError or HTTPException.
+
+        In one piece, so that the body does not wait behind its head, and so that a connection that breaks at once has
+        taken nothing of either.
+        """
+        try:
+            self._send(head + body, len(head), clock, record)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server may turn a request away before it has read all of it (401, 413), and hang up.
+            if not record.bytes_sent:
+                raise
+        else:
+            record.phase = Phase.RESPONSE
+            record.sent_at = clock.elapsed()
+        source: Any = _Source(self._opened, clock, record)
+        response = HTTPResponse(source, method="POST")
+        response.begin()
+        return response
 
     def rest(self) -> None:
         """The exchange is over, and another may come."""
@@ -61,50 +73,37 @@ class Connection(HTTPConnection):
             selector.register(self._opened, selectors.EVENT_READ)
             return not selector.select(0)
 
-    def hang_up(self) -> None:
-        """Close the socket. Not named `close`: http.client calls that before it has read the body of a last answer."""
+    def close(self) -> None:
+        """Close the socket. Calling it twice does nothing."""
         self._opened.close()
-        self.close()
+
+    def _send(self, data: bytes, head: int, clock: Clock, record: CallRecord) -> None:
+        sent = 0
+        while sent < len(data):
+            self._opened.settimeout(clock.remaining())
+            sent += self._opened.send(memoryview(data)[sent:])
+            record.bytes_sent = max(0, sent - head)
 
 
-class _TimedSocket:
-    """What http.client needs of a socket. `bytes_sent` of the record counts what the system has taken from us."""
+class _Source(io.RawIOBase):
+    """What HTTPResponse reads from; it takes it for a socket and asks it for a file."""
 
     def __init__(self, opened: socket.socket, clock: Clock, record: CallRecord) -> None:
         self._opened = opened
         self._clock = clock
         self._record = record
 
-    def sendall(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            self._opened.settimeout(self._clock.remaining())
-            sent = self._opened.send(rest)
-            self._record.bytes_sent += sent
-            rest = rest[sent:]
-
-    def receive(self, buffer: memoryview) -> int:
-        self._opened.settimeout(self._clock.remaining())
-        received = self._opened.recv_into(buffer)
-        self._record.bytes_received += received
-        return received
-
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Raw(self), _BUFFER)
-
-    def close(self) -> None:
-        """Does nothing: whoever opened the socket closes it."""
-
-
-class _Raw(io.RawIOBase):
-    def __init__(self, source: _TimedSocket) -> None:
-        self._source = source
+        return io.BufferedReader(self, _BUFFER)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._source.receive(buffer)
+        self._opened.settimeout(self._clock.remaining())
+        received = self._opened.recv_into(buffer)
+        self._record.bytes_received += received
+        return received
 
 
 def dial(host: str, port: int, clock: Clock, tls: ssl.SSLContext | None) -> socket.socket:

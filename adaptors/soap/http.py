@@ -1,8 +1,8 @@
 """HttpEndpoint: one POST to one address over HTTP/1.1, with one deadline for all of it.
 
-Built on http.client, which does nothing unasked: no redirects, no proxies or credentials from the environment, no
-second try, no cookies. A connection is used again only after a short rest and only if the server has not closed it
-meanwhile, because a request lost on a stale connection looks exactly like one that was executed.
+The answer is read by http.client's parser, and nothing is done unasked: no redirects, no proxies or credentials from
+the environment, no second try, no cookies. A connection is used again only after a short rest and only if the server
+has not closed it meanwhile: a request lost on a stale connection looks exactly like one that was executed.
 """
 
 import ssl
@@ -29,7 +29,7 @@ class HttpError(Exception):
 
 
 class HttpEndpoint:
-    """One address. Each thread that posts has its own connection; all are closed by `close`."""
+    """One address, for any number of threads: a connection serves one call at a time and then rests for the next."""
 
     def __init__(self, url: str, settings: SoapSettings) -> None:
         parts = urlsplit(url)
@@ -39,16 +39,15 @@ class HttpEndpoint:
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._settings = settings
         self._tls = _tls(settings) if parts.scheme == "https" else None
-        self._headers = _fixed_headers(settings)
-        self._idle = threading.local()
-        self._open: set[Connection] = set()
+        self._fixed = {"Host": parts.netloc, **_fixed_headers(settings)}
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
     def probe(self) -> None:
         """Connect and hang up. Raises BackendUnavailable."""
         clock, record = Clock(self._settings.timeout), CallRecord("probe", self.name)
         try:
-            self._drop(self._connect(clock, record))
+            self._connect(clock, record).close()
         except OSError as error:
             raise BackendUnavailable(f"{self.name}: cannot connect: {_words(error, clock)}") from error
 
@@ -62,77 +61,59 @@ class HttpEndpoint:
         try:
             record.phase = Phase.CONNECT
             connection = self._take() or self._connect(clock, record)
-            connection.begin(clock, record)
+            record.reused_connection = record.connected_at is None
             record.phase = Phase.SEND
-            response = self._exchange(connection, body, {**self._headers, **headers}, record)
+            response = connection.exchange(self._head(body, headers), body, clock, record)
+            record.status = response.status
+            record.retry_after = _retry_after(response.headers.get("Retry-After"))
             answer = _read(response, record, self._settings.max_response_bytes)
-        except (OSError, HTTPException, zlib.error) as error:
+        except Exception as error:  # whatever breaks here, what counts is how far the call had come
             if connection is not None:
-                self._drop(connection)
+                connection.close()
             raise HttpError(_words(error, clock)) from error
-        except HttpError:
-            if connection is not None:
-                self._drop(connection)
-            raise
         record.phase = Phase.PARSE
         record.answered_at = clock.elapsed()
         self._put_back(connection, response)
         return answer
 
     def close(self) -> None:
-        """Close every connection, also those of other threads. Calling it twice does nothing."""
+        """Close the connections that rest. Calling it twice does nothing."""
         with self._lock:
-            connections, self._open = self._open, set()
+            connections, self._idle = self._idle, []
         for connection in connections:
-            connection.hang_up()
+            connection.close()
 
-    def _exchange(
-        self, connection: Connection, body: bytes, headers: Mapping[str, str], record: CallRecord
-    ) -> HTTPResponse:
-        try:
-            connection.request("POST", self._target, body, dict(headers))
-        except (BrokenPipeError, ConnectionResetError):
-            # A server may refuse a request before it has read all of it (401, 413), and hang up.
-            if not record.bytes_sent:
-                raise
-            response = connection.getresponse()
-        else:
-            record.phase = Phase.RESPONSE
-            record.sent_at = connection.clock.elapsed()
-            response = connection.getresponse()
-        record.status = response.status
-        record.retry_after = _retry_after(response.headers.get("Retry-After"))
-        return response
+    def _head(self, body: bytes, headers: Mapping[str, str]) -> bytes:
+        lines = {**self._fixed, **headers, "Content-Length": str(len(body))}.items()
+        text = "".join(f"{name}: {value}\r\n" for name, value in lines)
+        return f"POST {self._target} HTTP/1.1\r\n{text}\r\n".encode("ascii")
 
     def _take(self) -> Connection | None:
-        connection: Connection | None = getattr(self._idle, "connection", None)
-        self._idle.connection = None
-        if connection is None:
-            return None
-        if connection.rested() < self._settings.keep_alive and connection.is_quiet():
+        """The connection that rested last, if it may be used again."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None or (connection.rested() < self._settings.keep_alive and connection.is_quiet()):
             return connection
-        self._drop(connection)
+        connection.close()
         return None
 
     def _put_back(self, connection: Connection, response: HTTPResponse) -> None:
         if response.will_close or self._settings.keep_alive == 0:
-            self._drop(connection)
-        else:
-            connection.rest()
-            self._idle.connection = connection
+            connection.close()
+            return
+        connection.rest()
+        with self._lock:
+            # What was not needed for so long will not be: the last to rest is the first to be used.
+            stale = [other for other in self._idle if other.rested() > self._settings.keep_alive]
+            self._idle = [other for other in self._idle if other not in stale] + [connection]
+        for other in stale:
+            other.close()
 
     def _connect(self, clock: Clock, record: CallRecord) -> Connection:
         limit = Clock(min(self._settings.connect_timeout, clock.remaining()))
-        connection = Connection(self._host, self._port, dial(self._host, self._port, limit, self._tls))
+        connection = Connection(dial(self._host, self._port, limit, self._tls))
         record.connected_at = clock.elapsed()
-        with self._lock:
-            self._open.add(connection)
         return connection
-
-    def _drop(self, connection: Connection) -> None:
-        with self._lock:
-            self._open.discard(connection)
-        connection.hang_up()
 
 
 def _read(response: HTTPResponse, record: CallRecord, limit: int) -> Answer:

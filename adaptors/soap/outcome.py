@@ -1,7 +1,7 @@
 """What the record of a call means: not sent, refused, in doubt, or answered. Pure: a record in, an error or None out.
 
 How far the call came                      What happened                             Error
-connect, or send with no byte gone         refused, unknown host, time out, TLS      BackendUnavailable
+connect, or send with no body gone         refused, unknown host, time out, TLS      BackendUnavailable
 send, response                             time out, reset, cut, too large, no HTTP  InDoubt
 parse: a fault that `faults` names         declared by the adaptor                   as the adaptor says
   a fault with a detail declared in WSDL   a business answer                         Reject

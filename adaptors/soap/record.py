@@ -12,7 +12,7 @@ class Phase(StrEnum):
     BUILD = "build"
     CONNECT = "connect"
     SEND = "send"
-    """The request is on its way; `bytes_sent` tells whether any of it left."""
+    """The request is on its way; `bytes_sent` tells whether any of its body left."""
     RESPONSE = "response"
     """All of the request left; the answer has not arrived whole."""
     PARSE = "parse"
@@ -23,7 +23,8 @@ class Phase(StrEnum):
 class CallRecord:
     """One call of one operation. Times are seconds since the call began; None where it did not come so far.
 
-    `failure` says in words why the phase did not end well. `retry_after` is what the server asked for, in seconds.
+    `bytes_sent` counts the body alone, the envelope: without any of it there is nothing to execute. `failure` says in
+    words why the phase did not end well. `retry_after` is what the server asked for, in seconds.
     """
 
     operation: str

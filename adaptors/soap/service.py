@@ -11,7 +11,6 @@ import structlog
 
 from adapter_sdk.errors import AdaptorError, InDoubt
 from adaptors.soap.contract import Contract, Request
-from adaptors.soap.envelope import UnreadableError
 from adaptors.soap.faults import SoapFault
 from adaptors.soap.http import HttpEndpoint, HttpError
 from adaptors.soap.journal import CallJournal, NoCallJournal
@@ -157,7 +156,7 @@ class _Call:
     def _read(self, answer: Answer) -> None:
         try:
             value = self._backend.contract.read(self.record.operation, answer)
-        except UnreadableError as error:
+        except Exception as error:  # noqa: BLE001  # for whatever reason: what was answered and not read is in doubt
             self._failed(error)
             return
         if isinstance(value, SoapFault):
@@ -167,7 +166,7 @@ class _Call:
 
     def _failed(self, error: Exception) -> None:
         self.cause = error
-        self.record.failure = str(error)
+        self.record.failure = str(error) or type(error).__name__
 
 
 @contextmanager

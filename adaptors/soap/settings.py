@@ -62,8 +62,8 @@ class SoapSettings(Section):
                 raise ValueError(f"{name} is set by the transport itself; leave it out")
             if not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
                 raise ValueError(f"{name!r} is not a header name: letters, digits, '-' and '_'")
-            if not value.get_secret_value().isprintable():
-                raise ValueError(f"the value of {name} has a line break or another control character")
+            if not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
+                raise ValueError(f"the value of {name} has a line break or another character that is not ASCII text")
         return headers
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
-"""The record of an event's calls, and the family that keeps it, against a ledger of their own."""
+"""The record of an event's calls, and the family that keeps it, in front of the sample ERP."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -20,6 +21,7 @@ from adaptors.soap.family import SoapFamily
 from samples.shop.erp.mischief import Mischief, Mode
 from samples.shop.erp.server import ErpServer, running
 from samples.shop.erp.soap import WSDL_FILE
+from tests.services.waiting import wait_until
 
 
 class OrderPlaced(EventData, type="com.shop.order.placed"):
@@ -64,6 +66,14 @@ def _family(server: ErpServer, adaptor: type[SoapAdaptor], **values: Any) -> Ite
     family.bind(adaptor())
     yield family
     family.close()
+
+
+def _is_unreachable(family: SoapFamily) -> bool:
+    try:
+        family.probe()
+    except BackendUnavailable:
+        return True
+    return False
 
 
 def _claim(adaptor: type[Adaptor], **values: Any) -> Claim:
@@ -307,7 +317,7 @@ def test_the_timeout_of_a_handler_replaces_the_setting(erp: ErpServer) -> None:
     with _family(erp, Hasty, timeout=60) as family:
         outcome = family.apply_one(_claim(Hasty), NoJournal())
     assert isinstance(outcome, Failed)
-    assert "timed out after 0.2 s" in str(outcome.error)
+    assert re.search(r"timed out after \d\.\d s", str(outcome.error))
 
 
 def test_the_message_id_is_the_same_for_every_attempt_and_another_for_every_event(erp: ErpServer) -> None:
@@ -355,8 +365,7 @@ def test_open_and_probe_tell_whether_the_service_can_be_reached(erp: ErpServer) 
     with _family(erp, Erp) as family:
         family.open()
         erp.stop()
-        with pytest.raises(BackendUnavailable):
-            family.probe()
+        wait_until(lambda: _is_unreachable(family))
 
 
 def test_check_names_every_fault_without_connecting(tmp_path: Path) -> None:
@@ -418,3 +427,16 @@ def test_an_unknown_operation_is_named_with_its_neighbours() -> None:
             erp.CreateOrdr(OrderNo="1")
         assert not hasattr(erp, "Nothing")
         assert isinstance(UnknownOperation(""), PermanentError)
+
+
+@pytest.mark.parametrize("broken", ["adaptors.soap.http._read", "adaptors.soap.contract.open_envelope"])
+def test_a_bug_of_ours_after_the_request_has_left_is_a_doubt_and_no_retry(
+    erp: ErpServer, mocker: MockerFixture, broken: str
+) -> None:
+    """An error that nobody foresaw must not pass for one that may be tried again."""
+    mocker.patch(broken, side_effect=KeyError("bug"))
+    with _family(erp, Erp) as family:
+        outcome = family.apply_one(_claim(Erp), NoJournal())
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is InDoubt
+    assert _booked(erp) == ["A-1"]

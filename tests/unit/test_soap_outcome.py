@@ -21,7 +21,7 @@ def _fault(**facts: object) -> CallRecord:
 
 @pytest.mark.parametrize("phase", [Phase.BUILD, Phase.CONNECT, Phase.SEND])
 def test_a_call_of_which_no_byte_left_was_not_sent(phase: Phase) -> None:
-    """Whatever went wrong before the first byte left, the backend is unavailable and a retry is safe."""
+    """Whatever went wrong before the first byte of the body left, the backend is unavailable and a retry is safe."""
     error = decide(_record(phase, failure="Connection refused"), {})
     assert type(error) is BackendUnavailable
     assert "not sent: Connection refused" in str(error)

@@ -1,0 +1,143 @@
+"""Events through pipeline, ledger and runner into the sample ERP, counted in the ERP's own books."""
+
+import errno
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter_sdk import Event, EventData, NotApplied, handles
+from adapter_sdk.ledger.base import State
+from adapter_sdk.testing import AdaptorHarness
+from adaptors.soap import Reject, SoapAdaptor, SoapService
+from samples.shop.erp.mischief import Mischief, Mode
+from samples.shop.erp.server import ErpServer, running
+from samples.shop.erp.soap import WSDL_FILE
+from tests.services.waiting import wait_until
+
+
+class OrderPlaced(EventData, type="com.shop.order.placed"):
+    order_id: str
+    total: Decimal = Decimal("5.00")
+
+
+class OrderBooked(EventData, type="com.erp.order.booked"):
+    order_id: str
+    erp_number: str
+
+
+class Booking(SoapAdaptor):
+    name = "booking"
+    faults = {"{urn:erp}OrderRefused": Reject}
+    queries = {"FindOrder"}
+
+    @handles
+    def book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        answer = erp.CreateOrder(OrderNo=event.data.order_id, Customer="ACME", Total=event.data.total)
+        return OrderBooked(order_id=event.data.order_id, erp_number=answer.Number)
+
+
+class Verifying(Booking):
+    name = "verifying"
+
+    @handles
+    def book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        answer = erp.CreateOrder(OrderNo=event.data.order_id, Customer="ACME", Total=event.data.total)
+        return OrderBooked(order_id=event.data.order_id, erp_number=answer.Number)
+
+    @book.verify(settle=1)
+    def was_booked(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked | NotApplied:
+        found = erp.FindOrder(OrderNo=event.data.order_id)
+        return OrderBooked(order_id=event.data.order_id, erp_number=found.Number) if found else NotApplied()
+
+
+@pytest.fixture
+def erp(tmp_path: Path) -> Iterator[ErpServer]:
+    """A running ERP with empty books."""
+    with running(tmp_path) as server:
+        yield server
+
+
+def _harness(adaptor: type[SoapAdaptor], erp: ErpServer) -> AdaptorHarness:
+    soap = {"wsdl": WSDL_FILE, "port": "Soap12", "endpoint": erp.url, "timeout": 2}
+    return AdaptorHarness(adaptor, {"soap": soap})
+
+
+def _order(number: int, **data: Any) -> Event[OrderPlaced]:
+    placed = OrderPlaced(order_id=f"A-{number}", **data)
+    return Event(source="/shop", id=str(number), type="com.shop.order.placed", data=placed)
+
+
+def _is_refused(erp: ErpServer) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", erp.port)) == errno.ECONNREFUSED
+
+
+def _books(erp: ErpServer) -> Counter[str]:
+    return Counter(order.order_no for order in erp.erp.books.all())
+
+
+def test_an_order_is_booked_once_and_answered(erp: ErpServer) -> None:
+    """An event and its duplicate become one order and one reply; the row keeps no doubt."""
+    with _harness(Booking, erp) as shop:
+        shop.publish(_order(1), _order(1))
+        shop.wait_until_settled()
+        replies = {reply.id: reply.data for reply in shop.replies(1)}
+        entry = shop.entry(_order(1))
+    assert _books(erp) == {"A-1": 1}
+    assert [data.erp_number for data in replies.values()] == ["ERP-000001"]
+    assert entry is not None
+    assert entry.state is State.APPLIED
+
+
+def test_a_refused_order_is_a_dead_letter_with_the_erps_words(erp: ErpServer) -> None:
+    """A declared fault ends the event at once, with what the ERP said."""
+    with _harness(Booking, erp) as shop:
+        shop.publish(_order(1, total=Decimal("99999.00")))
+        shop.wait_until_settled()
+        entry = shop.entry(_order(1))
+    assert entry is not None
+    assert (entry.state, entry.reason, entry.attempts) == (State.DEAD, "reject", 1)
+    assert "{urn:erp}OrderRefused: order refused" in (entry.error or "")
+
+
+def test_a_lost_answer_without_verify_is_set_aside_in_doubt(erp: ErpServer) -> None:
+    """Nothing is guessed: the event waits for a person, and the order was not sent twice."""
+    erp.erp.turns.set(Mischief(Mode.LOSE))
+    with _harness(Booking, erp) as shop:
+        shop.publish(_order(1))
+        shop.wait_until_settled()
+        entry = shop.entry(_order(1))
+    assert entry is not None
+    assert (entry.state, entry.due_at) == (State.IN_DOUBT, None)
+    assert _books(erp) == {"A-1": 1}
+
+
+@pytest.mark.parametrize("mode", [Mode.LOSE, Mode.DOWN, Mode.GARBAGE, Mode.ODD, Mode.TRUNCATE])
+def test_verify_makes_every_order_booked_once(erp: ErpServer, mode: Mode) -> None:
+    """Whatever goes wrong with every third call, each order is in the books once and has its reply."""
+    erp.erp.turns.set(Mischief(mode, every=3))
+    with _harness(Verifying, erp) as shop:
+        shop.publish(*(_order(number) for number in range(12)))
+        shop.wait_until_settled(60)
+        replies = {reply.data.order_id: reply.data.erp_number for reply in shop.replies(12)}
+    assert _books(erp) == {f"A-{number}": 1 for number in range(12)}
+    assert replies == {order.order_no: order.number for order in erp.erp.books.all()}
+
+
+def test_orders_wait_while_the_erp_is_away(erp: ErpServer) -> None:
+    """Refused connections pause the consuming and cost no attempt; afterwards everything is booked once."""
+    with _harness(Booking, erp) as shop:
+        shop.publish(_order(0))
+        shop.wait_until_settled()
+        erp.close_for(0.5)
+        wait_until(lambda: _is_refused(erp))
+        shop.publish(*(_order(number) for number in range(1, 6)))
+        shop.wait_until_settled(30)
+        entries = [shop.entry(_order(number)) for number in range(6)]
+    assert _books(erp) == {f"A-{number}": 1 for number in range(6)}
+    assert {entry.attempts for entry in entries if entry} == {1}
