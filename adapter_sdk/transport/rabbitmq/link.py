@@ -96,7 +96,7 @@ class Link:
                 raise self._error
             return answer.result(timeout)
         except TimeoutError:
-            late = BrokerError(f"The broker did not answer within {timeout:g} s.{self._if_blocked()}")
+            late = BrokerError(f"The broker did not answer within {timeout:.3g} s.{self._if_blocked()}")
             if drop_if_late:
                 self.post(lambda: self.connection.abort(late))
             raise BrokerError(f"{what}: {late}") from None
