@@ -54,10 +54,14 @@ class Publish(Protocol):
 
 @dataclass(slots=True)
 class Settlement:
-    """What is to be done with the deliveries of a batch. `unavailable` says that the backend could not be reached."""
+    """What is to be done with the deliveries of a batch.
+
+    `applied` counts effects that happened now; `unavailable` says that the backend could not be reached.
+    """
 
     ack: list[Delivery] = field(default_factory=list)
     release: list[Delivery] = field(default_factory=list)
+    applied: int = 0
     unavailable: BackendUnavailable | None = None
 
 
@@ -286,6 +290,7 @@ class Pipeline:
                 settlement.unavailable = outcome.error
             self._fail(work, outcome.error, claim.in_doubt, claim.attempt)
             return
+        settlement.applied += 1
         work.outbox = self._reply_messages(outcome.replies, _correlation(work.opened))
         if not outcome.recorded:
             work.end = Record(
@@ -515,8 +520,9 @@ def _error_text(error: Exception) -> str:
 
 
 def _log_failure(work: _Work, error: Exception, state: State, delay: float | None, attempt: int) -> None:
-    what = {State.DEAD: "dead letter", State.IN_DOUBT: "in doubt"}.get(state, "retry")
-    write = log.warning if delay is not None else log.error
+    released = isinstance(error, BackendUnavailable)
+    what = "released" if released else {State.DEAD: "dead letter", State.IN_DOUBT: "in doubt"}.get(state, "retry")
+    write = log.warning if released or delay is not None else log.error
     write(
         what,
         reason=reason_of(error),

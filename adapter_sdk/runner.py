@@ -14,6 +14,7 @@ from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, Co
 from adapter_sdk.family import Family
 from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
+from adapter_sdk.outage import Outage
 from adapter_sdk.pipeline import Pipeline
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import plan
@@ -69,6 +70,7 @@ class Runner:
         self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
+        self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state_changed = threading.Condition()
@@ -133,6 +135,9 @@ class Runner:
     def _wait_out(self, trouble: AdaptorError) -> None:
         self.trouble = trouble
         self._enter(RunState.PAUSED)
+        if isinstance(trouble, BackendUnavailable):
+            self._outage.began(trouble)
+            self._try_quietly(self.transport.close)
         pause = self._pause * random.uniform(0.5, 1.0)  # many adaptors lose one broker at the same moment
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         facts = {"adaptor": self.adaptor.name, "why": type(trouble).__name__, "error": str(trouble)}
@@ -143,9 +148,9 @@ class Runner:
         """Consume until something fails (raises it) or `stop` is called (returns)."""
         self._wake.clear()
         self.trouble = None
-        self.ledger.open()
         self._family.open()
         self._family.probe()
+        self.ledger.open()
         workers = None
         try:
             self._connect()
@@ -184,6 +189,7 @@ class Runner:
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
         while not self._stop.is_set() and not self._wake.wait(_SWEEP_INTERVAL):
+            self._outage.ended()
             self._pipeline.sweep()
 
     def _process(self, deliveries: list[Delivery]) -> None:
@@ -201,8 +207,11 @@ class Runner:
         self.transport.release(settlement.release)
         if settlement.unavailable is not None:
             self._report(settlement.unavailable)
-        elif settlement.ack:
+            return
+        if settlement.ack:
             self._pause = _FIRST_PAUSE
+        if settlement.applied:
+            self._outage.ended()
 
     def _report(self, trouble: Exception) -> None:
         """Trouble ends the session. The first one is what the session raises."""
