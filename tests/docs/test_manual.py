@@ -15,6 +15,7 @@ from adaptors.files import FileDropAdaptor
 from adaptors.soap import SoapAdaptor
 from adaptors.sql import SqlAdaptor
 from tests.docs.blocks import PAGES, ROOT, Block, blocks_of
+from tests.docs.scene import make_scene
 from tests.docs.shell import Command, Shell, commands_of, shell
 
 # Blocks that nothing is done with: pictures in text need no mark, all others say why they cannot run.
@@ -32,6 +33,8 @@ def test_every_example_of_the_page_runs_as_shown(page: Path, tmp_path: Path, req
     environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
     if any("adaptor" in block.text and block.language == "console" for block in blocks):
         environment["ADAPTOR_BROKER_URL"] = request.getfixturevalue("fresh_rabbitmq").url
+    if page.stem == "operating":
+        make_scene(tmp_path, environment["ADAPTOR_BROKER_URL"])
     with shell(tmp_path, environment) as opened:
         for block in blocks:
             if "not run" not in block.marks:
