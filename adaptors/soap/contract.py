@@ -50,6 +50,7 @@ class Contract:
         self._types, services = _load(vendored, self._wsdl)
         port = _choose(_soap_ports(services), settings)
         self._binding = port.binding
+        _check_actions(port.binding, self._wsdl)
         self._schema = BodySchema(vendored) if settings.validate_requests else None
         self._always_message_id = settings.message_id_header
         self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
@@ -225,6 +226,16 @@ def _choose(ports: list[tuple[str, str, Any]], settings: SoapSettings) -> Any:
     asked = f"service {settings.service or '(any)'}, port {settings.port or '(any)'}"
     fault = "several ports fit" if chosen else "no port fits"
     raise ConfigError(f"wsdl: {settings.wsdl}: {fault} {asked}; set `service` and `port` to one of: {choices}")
+
+
+def _check_actions(binding: Any, wsdl: str) -> None:
+    wrong = [op.name for op in binding.all().values() if not _is_header_text(op.soapaction or "")]
+    if wrong:
+        raise ConfigError(*(f"wsdl: {wsdl}: the soapAction of {name} is not plain ASCII text" for name in wrong))
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable() and '"' not in text
 
 
 def _speaks(port: Any) -> str:

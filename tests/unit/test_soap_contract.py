@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from adapter_sdk.errors import InvalidData, PermanentError
+from adapter_sdk.errors import ConfigError, InvalidData, PermanentError
 from adaptors.soap import SoapSettings
 from adaptors.soap.contract import Contract, Request
 from adaptors.soap.envelope import UnreadableError
@@ -125,6 +125,15 @@ def test_ws_addressing_is_sent_where_the_wsdl_or_a_setting_asks_for_it(
     found = {etree.QName(child).localname: child.text for child in root.iter("{http://www.w3.org/2005/08/addressing}*")}
     assert found == ({"Action": sent, "MessageID": "urn:uuid:1", "To": "http://t/"} if sent else {})
     assert len(root) == (2 if sent else 1)
+
+
+@pytest.mark.parametrize("action", ["urn:t&#10;Host: evil", "urn:bücher", "urn:&quot;t"])
+def test_an_action_that_cannot_be_a_header_is_a_config_error(tmp_path: Path, action: str) -> None:
+    """It is noticed when the WSDL is read, not call by call."""
+    wsdl = tmp_path / "t.wsdl"
+    wsdl.write_text(_WSDL.replace("{action}", "").replace("urn:t:Book", action))
+    with pytest.raises(ConfigError, match="soapAction of Book is not plain ASCII"):
+        Contract(SoapSettings(wsdl=wsdl))
 
 
 def test_an_empty_answer_is_fine_where_none_is_promised(tmp_path: Path) -> None:
