@@ -22,6 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("own_rabbitmq"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Ends every run of the conformance suite with the table of what each transport supports."""
+    # Imported late: tests/conformance has its assertions rewritten before anybody imports the suite.
+    from adapter_sdk.testing.conformance import table
+
+    table.pytest_terminal_summary(terminalreporter)
+
+
 @pytest.fixture(scope="session")
 def service_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """What the workers of this run share."""

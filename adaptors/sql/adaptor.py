@@ -88,9 +88,7 @@ class SqlFamily(Family[Connection]):
         return Applied(replies, recorded=True)
 
     def _record(self, connection: Connection, claim: Claim, replies: tuple[Reply, ...]) -> None:
-        record = Record(
-            key=claim.key, token=claim.token, state=State.APPLIED, replies=replies, unsent=bool(replies)
-        )
+        record = Record(key=claim.key, token=claim.token, state=State.APPLIED, replies=replies, unsent=bool(replies))
         kept = self._ledger.record_in(SharedRows(connection), [record], self._ledger.clock())
         if kept != [True]:
             raise ClaimLost(f"another worker has taken over {claim.key}")

@@ -25,7 +25,5 @@ class WarehouseAdaptor(FileDropAdaptor):
     def pick(self, event: Event[StockReserved], drop: Drop) -> PickOrdered:
         """The warehouse finds a whole file or none, and takes it away."""
         order = event.data
-        drop.write(
-            PickLine(order_id=order.order_id, sku=line.sku, quantity=line.quantity) for line in order.lines
-        )
+        drop.write(PickLine(order_id=order.order_id, sku=line.sku, quantity=line.quantity) for line in order.lines)
         return PickOrdered(order_id=order.order_id)

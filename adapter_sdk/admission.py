@@ -1,0 +1,102 @@
+"""Admission: from a delivery to work for a handler, or to a dead letter. Guards, envelope, route.
+
+Messages that have no row of their own in the ledger, because they are unreadable or use the identity of another event,
+are set aside here, byte for byte.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.envelopes import Limits, Opened, open_envelope
+from adapter_sdk.errors import ConflictingEvent, MalformedEvent, UnknownEventType
+from adapter_sdk.events import Key
+from adapter_sdk.ledger.base import Entry, Ledger, State
+from adapter_sdk.ledger.codec import pack_message
+from adapter_sdk.outcomes import reason_of
+from adapter_sdk.retry import RetryPolicy
+from adapter_sdk.topology import copy_to
+from adapter_sdk.transport.base import Delivery, Message
+from adapter_sdk.work import Work, correlation_of, facts_of
+
+log = structlog.get_logger("adaptor")
+
+
+class Admission:
+    """What an adaptor does with a delivery before the ledger is asked for it."""
+
+    def __init__(
+        self, adaptor: Adaptor, ledger: Ledger, limits: Limits, retry: RetryPolicy, clock: Callable[[], float]
+    ) -> None:
+        self._adaptor = adaptor
+        self._name = adaptor.name
+        self._ledger = ledger
+        self._limits = limits
+        self._retry = retry
+        self._clock = clock
+
+    def admit(self, deliveries: Sequence[Delivery]) -> tuple[list[Work], list[Delivery]]:
+        """The works that the deliveries are, and the deliveries that are done with: set aside or passed over."""
+        works, done = [], []
+        for delivery in deliveries:
+            try:
+                opened = open_envelope(delivery.message, self._limits)
+            except MalformedEvent as error:
+                self._set_aside_unreadable(delivery.message, error)
+                done.append(delivery)
+                continue
+            work = self._route(delivery, opened)
+            if work is None:
+                done.append(delivery)
+            else:
+                works.append(work)
+        return works, done
+
+    def _route(self, delivery: Delivery, opened: Opened) -> Work | None:
+        handler = self._adaptor._handlers.get(opened.type)
+        if handler is None:
+            known = ", ".join(sorted(self._adaptor._handlers))
+            refusal = UnknownEventType(f"no handler of {self._name} takes {opened.type!r}; it takes {known}")
+            return Work(delivery, opened, opened.digest(), None, self._retry, refusal)
+        where = handler.options.where
+        if where is not None and not where.matches(opened.fields()):
+            log.info("passed over", reason="does not match `where`", **facts_of(opened))
+            return None
+        return Work(delivery, opened, opened.digest(), handler, handler.options.retry or self._retry)
+
+    def _set_aside_unreadable(self, message: Message, error: MalformedEvent) -> None:
+        # Of the message as a copy has it: delivered again, or put back to work, it is the same dead letter.
+        digest = hashlib.sha256(pack_message(copy_to(self._name, message, 0))).hexdigest()
+        entry = self._dead_letter(Key("", f"unreadable-{digest[:16]}"), digest, message, error)
+        self._ledger.set_aside(entry)
+        log.error("dead letter", reason=entry.reason, error=entry.error, event_id=entry.key.id, bytes=len(message.body))
+
+    def set_aside_conflict(self, work: Work, entry: Entry) -> None:
+        """The same identity was seen with other data (`entry`): keep this one beside it, as a dead letter."""
+        key = Key(work.opened.source, f"{work.opened.id}#{work.digest[:16]}")
+        since = time.strftime("%FT%TZ", time.gmtime(entry.received_at))
+        error = ConflictingEvent(f"the ledger has {entry.key} with other data, since {since}")
+        dead = self._dead_letter(key, work.digest, work.delivery.message, error, work.opened)
+        self._ledger.set_aside(dead)
+        log.error("dead letter", reason=dead.reason, error=dead.error, **facts_of(work.opened))
+
+    def _dead_letter(
+        self, key: Key, digest: str, message: Message, error: Exception, opened: Opened | None = None
+    ) -> Entry:
+        now = self._clock()
+        return Entry(
+            key=key,
+            state=State.DEAD,
+            type=opened.type if opened else "",
+            subject=opened.subject if opened else None,
+            correlation_id=correlation_of(opened) if opened else None,
+            digest=digest,
+            message=message,
+            reason=reason_of(error),
+            error=str(error),
+            received_at=now,
+            updated_at=now,
+        )

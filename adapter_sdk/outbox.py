@@ -1,0 +1,142 @@
+"""The outbox: what belongs to the state of an event goes to the broker, confirmed, before its delivery is settled."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from adapter_sdk.errors import BrokerError, PermanentError
+from adapter_sdk.events import Key
+from adapter_sdk.ledger.base import Entry, Ledger, Reply, State
+from adapter_sdk.outcomes import reason_of
+from adapter_sdk.replies import reply_message
+from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
+from adapter_sdk.transport.base import Confirm, Message
+from adapter_sdk.work import Work, facts_of, facts_of_entry
+
+log = structlog.get_logger("adaptor")
+
+
+class Publish(Protocol):
+    """Publishes all and waits for all, as Transport.publish does."""
+
+    def __call__(self, messages: Sequence[Message], /) -> list[Confirm]: ...
+
+
+class Outbox:
+    """Publishes replies and copies, and notes in the ledger what the broker has confirmed."""
+
+    def __init__(
+        self,
+        adaptor: str,
+        ledger: Ledger,
+        publish: Publish,
+        *,
+        exchange: str,
+        replies_required: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._name = adaptor
+        self._ledger = ledger
+        self._publish = publish
+        self._exchange = exchange
+        self._replies_required = replies_required
+        self._clock = clock
+
+    def reply_messages(self, replies: Iterable[Reply], correlation: str | None) -> list[Message]:
+        """The messages that publish these replies."""
+        return [reply_message(reply, self._exchange, correlation) for reply in replies]
+
+    def messages_of(self, entry: Entry, now: float) -> list[Message]:
+        """The messages that belong to the state of an entry, made from what the ledger keeps."""
+        if entry.state is State.APPLIED:
+            return self.reply_messages(entry.replies, entry.correlation_id)
+        if entry.state in (State.WAITING, State.IN_DOUBT) and entry.message is not None:
+            delay = (entry.due_at or now) - now
+            # An overdue attempt begins at once; one whose time has not come goes round through the shortest wait.
+            queue = self._name if delay <= 0 else retry_queue(self._name, RESEND_DELAY)
+            return [copy_to(queue, entry.message, entry.attempts)]
+        return []
+
+    def send(self, batch: Sequence[Work]) -> None:
+        """Publish what the works have for the broker, all together. Raises BrokerError if a copy is not taken.
+
+        A reply that is not taken stays in the ledger; its event comes back later.
+        """
+        sending = [work for work in batch if work.outbox]
+        if not sending:
+            return
+        try:
+            confirms = iter(self._publish([message for work in sending for message in work.outbox]))
+        except PermanentError as error:
+            self._send_without_the_unsendable(sending, error)
+            return
+        sent: list[Key] = []
+        unwanted: list[Work] = []
+        for work in sending:
+            fates = [(message, next(confirms)) for message in work.outbox]
+            if self._settled(work, fates):
+                sent.append(work.opened.key)
+            else:
+                unwanted.append(work)
+        self._ledger.sent(sent)
+        self._come_back_later(unwanted)
+
+    def _send_without_the_unsendable(self, works: Sequence[Work], error: PermanentError) -> None:
+        """AMQP has limits, such as the size of all headers, that a copy can exceed: that event alone is set aside."""
+        if len(works) > 1:
+            for work in works:
+                self.send([work])
+            return
+        (work,) = works
+        log.error("message cannot be sent", error=str(error), **facts_of(work.opened))
+        if work.end is not None and work.end.state is not State.APPLIED:
+            end = replace(work.end, state=State.DEAD, unsent=False, due_at=None, reason=reason_of(error))
+            self._ledger.record([end], self._clock())
+
+    def _settled(self, work: Work, fates: Iterable[tuple[Message, Confirm]]) -> bool:
+        """Whether every message of this event is where it belongs. Says what to do about each that is not."""
+        settled = True
+        for message, confirm in fates:
+            if confirm is Confirm.CONFIRMED:
+                continue
+            if message.exchange != self._exchange:
+                raise BrokerError(f"the queue {message.routing_key} does not take a copy ({confirm.value})")
+            if confirm is Confirm.RETURNED and not self._replies_required:
+                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts_of(work.opened))
+                continue
+            settled = False
+            log.error(
+                "reply not taken",
+                why=confirm.value,
+                reply_type=message.type,
+                remedy=f"bind a queue to exchange {self._exchange!r} with routing key {message.type!r}, "
+                'or set replies = "optional" in [runner]',
+                **facts_of(work.opened),
+            )
+        return settled
+
+    def _come_back_later(self, works: Sequence[Work]) -> None:
+        """Replies that no queue wants stay in the ledger; a copy of the event brings them up again after a while."""
+        queue = retry_queue(self._name, RESEND_DELAY)
+        copies = [copy_to(queue, work.delivery.message, attempts_of(work.delivery.message.headers)) for work in works]
+        if copies and any(confirm is not Confirm.CONFIRMED for confirm in self._publish(copies)):
+            raise BrokerError(f"the queue {queue} does not take a copy")
+
+    def publish_again(self, listed: Entry, now: float) -> bool:
+        """Publish what a process that died left unsent, if nothing has changed since `listed` was read."""
+        entry = self._ledger.get(listed.key)
+        if entry is None or (entry.token, entry.state, entry.unsent) != (listed.token, listed.state, True):
+            return False  # a worker has had it since the list was made
+        messages = self.messages_of(entry, now)
+        try:
+            confirms = self._publish(messages)
+        except PermanentError as error:
+            log.warning("left-behind message cannot be sent", error=str(error), **facts_of_entry(entry))
+            return False
+        if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
+            return False
+        self._ledger.sent([entry.key])
+        log.info("left-behind messages published", **facts_of_entry(entry), messages=len(messages))
+        return True
