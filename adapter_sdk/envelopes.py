@@ -27,9 +27,7 @@ from adapter_sdk.transport.base import UNDECODABLE, Message
 STRUCTURED = "application/cloudevents+json"
 _PREFIXES = ("cloudevents_", "cloudevents:", "ce-")
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema")
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 # Characters of an attribute that the ledger has a column for.
 _LONGEST_TEXT = 2048
 
