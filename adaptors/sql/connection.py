@@ -5,7 +5,7 @@ from typing import NoReturn
 import sqlalchemy
 from sqlalchemy import Engine, event
 
-from adapter_sdk.errors import PermanentError
+from adapter_sdk.errors import ConfigError, PermanentError
 
 # How long a SQLite transaction waits for another's, in seconds.
 _SQLITE_BUSY_TIMEOUT = 10.0
@@ -36,9 +36,13 @@ class Connection(sqlalchemy.Connection):
 def make_engine(url: str) -> Engine:
     """An engine whose pooled connections are looked at before use, so that a dead one fails no event.
 
-    Raises sqlalchemy.exc.ArgumentError or ImportError if the URL or its driver cannot be used.
+    Raises sqlalchemy.exc.ArgumentError or ImportError if the URL or its driver cannot be used, and ConfigError for a
+    database in memory.
     """
-    engine = sqlalchemy.create_engine(url, pool_pre_ping=True, max_overflow=-1)
+    address = sqlalchemy.make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
+        raise ConfigError("[sql] url: a database in memory is another one for each thread; give sqlite:///<path>")
+    engine = sqlalchemy.create_engine(address, pool_pre_ping=True, max_overflow=-1)
     if engine.dialect.name == "sqlite":
         _begin_at_the_beginning(engine)
     return engine

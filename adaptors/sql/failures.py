@@ -24,7 +24,9 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
             return BackendUnavailable(text)
         if code.startswith(_LATER) or code in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT_FOREIGNKEY"):
             return TransientError(text)
-        if code.startswith((*_REFUSED, "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG")):
+        # A driver that sees for itself that a value cannot be sent raises DataError without any code.
+        refused = code.startswith((*_REFUSED, "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG"))
+        if refused or (not code and isinstance(error, exc.DataError)):
             return Refused(text)
         return TransientError(text)
     if isinstance(error, exc.TimeoutError):
