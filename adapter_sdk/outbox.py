@@ -6,6 +6,7 @@ from typing import Protocol
 
 import structlog
 
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BrokerError, PermanentError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, Reply, State
@@ -72,6 +73,7 @@ class Outbox:
         except PermanentError as error:
             self._send_without_the_unsendable(sending, error)
             return
+        reach("published")
         sent: list[Key] = []
         unwanted: list[Work] = []
         for work in sending:
@@ -81,6 +83,7 @@ class Outbox:
             else:
                 unwanted.append(work)
         self._ledger.sent(sent)
+        reach("marked")
         self._come_back_later(unwanted)
 
     def _send_without_the_unsendable(self, works: Sequence[Work], error: PermanentError) -> None:

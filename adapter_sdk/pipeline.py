@@ -15,6 +15,7 @@ import structlog
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.admission import Admission
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import (
     AdaptorError,
@@ -86,14 +87,19 @@ class Pipeline:
 
         Raises BrokerError or LedgerError when the broker or the ledger fails; then nothing of the batch is settled.
         """
+        reach("received")
         remaining, done = self._admission.admit(deliveries)
+        reach("admitted")
         settlement = Settlement(ack=done)
         while remaining:
             batch, remaining = first_of_each_key(remaining)
             with self._in_hand.hold([work.opened.key for work in batch]):
                 self._claim(batch)  # durable: who works on it, and how often it was tried
+                reach("claimed")
                 self._apply([work for work in batch if work.claim is not None], settlement)
+                reach("applied")
                 self._record(batch)  # durable: what happened, and the replies
+                reach("recorded")
                 self._outbox.send(batch)  # confirmed by the broker
             for work in batch:
                 (settlement.release if work.released else settlement.ack).append(work.delivery)

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
 from adapter_sdk.family import Family
@@ -203,8 +204,10 @@ class Runner:
             log.exception("a bug in the toolkit: nothing of this batch was settled", adaptor=self.adaptor.name)
             self._report(LedgerError(f"unexpected {type(error).__name__}: {error}"))
             return
+        reach("settling")
         self.transport.ack(settlement.ack)
         self.transport.release(settlement.release)
+        reach("settled")
         if settlement.unavailable is not None:
             self._report(settlement.unavailable)
             return

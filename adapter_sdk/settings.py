@@ -17,11 +17,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.crashpoints import VARIABLE as CRASH_POINT
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.retry import RetryPolicy
 
 PREFIX = "ADAPTOR_"
-_RESERVED = frozenset({"ADAPTOR_CONFIG"})
+_RESERVED = frozenset({"ADAPTOR_CONFIG", CRASH_POINT})
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, PermanentError
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
@@ -163,7 +164,9 @@ class FileDropFamily(Family[Drop]):
         try:
             with self._folders() as (staging, drop):
                 self._stage(jobs, staging)
+                reach("files.staged")
                 self._note(_sound(jobs, staged=False), identity(staging), journal)
+                reach("files.noted")
                 self._release(jobs, staging, drop, journal)
         except OSError as error:
             failure = translate(error, f"dropping files into {self._settings.drop}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, TransientError
 from adaptors.files.errors import FileExists
 from adaptors.files.failures import translate
@@ -41,9 +42,11 @@ def release(
     """
     mover = _Mover(staging, drop, exists, releases)
     mover.each(mover.move_data)
+    reach("files.dropped")
     if any(one.staged.marker for one in releases):
         mover.sync(drop)  # the data is durable before its marker can be seen
         mover.each(mover.move_marker)
+        reach("files.marked")
     mover.sync(drop, staging)
     return mover.errors
 

@@ -8,6 +8,7 @@ import time
 from http.client import HTTPResponse
 from typing import Any
 
+from adapter_sdk.crashpoints import reach
 from adaptors.soap.record import CallRecord, Phase
 
 _BUFFER = 65_536  # bytes
@@ -54,6 +55,7 @@ class Connection:
         else:
             record.phase = Phase.RESPONSE
             record.sent_at = clock.elapsed()
+            reach("soap.sent")
         source: Any = _Source(self._opened, clock, record)
         response = HTTPResponse(source, method="POST")
         response.begin()

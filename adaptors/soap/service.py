@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, InDoubt
 from adaptors.soap.contract import Contract, Request
 from adaptors.soap.faults import SoapFault
@@ -94,6 +95,7 @@ class SoapService:
             call.replay(earlier)
         else:
             self._journal.calling(step, operation, request.digest, message_id)
+            reach("soap.calling")
             call.make(request, self._timeout)
         error = call.error(only_asks=False)
         if isinstance(error, InDoubt):
@@ -102,6 +104,7 @@ class SoapService:
             self._journal.not_applied(step)
         elif earlier is None and call.answer is not None:
             self._journal.answered(step, call.answer)
+            reach("soap.noted")
         if error is not None:
             raise error from call.cause
         return call.value
@@ -127,6 +130,7 @@ class _Call:
         started = time.monotonic()
         try:
             self.answer = self._backend.http.post(request.body, request.headers, self.record, timeout)
+            reach("soap.answered")
             self._read(self.answer)
         except HttpError as error:
             self._failed(error)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State
@@ -80,11 +81,13 @@ class SqlFamily(Family[Connection]):
             with self.handle(claim, None) as connection:
                 replies = self.call(claim, connection)
                 self._record(connection, claim, replies)
+                reach("sql.made")
                 committing = True
         except SQLAlchemyError as error:
             return self._look_up(claim, error) if committing else Failed(_caused(translate(error), error))
         except Exception as error:  # noqa: BLE001  # the handler's own failure is the outcome of this event
             return Failed(error)
+        reach("sql.committed")
         return Applied(replies, recorded=True)
 
     def _record(self, connection: Connection, claim: Claim, replies: tuple[Reply, ...]) -> None:
