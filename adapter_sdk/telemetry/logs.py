@@ -24,7 +24,11 @@ def configure_logs(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[Processor] = (
-        [_without_nothing, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        # The default traceback shows local variables, and with them payloads and secrets.
+        [
+            _without_nothing,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        ]
         if readable
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
