@@ -2,7 +2,8 @@
 
 One section per concern, one level deep. `ADAPTOR_<SECTION>_<KEY>` overrides `key` in `[section]`, and a name that no
 section knows is a fault, in the file as in the environment. `${env:NAME}` and `${file:/path}` inside a value of the
-file stand for what that variable or file holds, so that secrets need not stand in it.
+file stand for what that variable or file holds, so that secrets need not stand in it. Relative paths are taken from
+the folder of the file.
 """
 
 import json
@@ -60,9 +61,13 @@ class BrokerSettings(Section):
 
 
 class LedgerSettings(Section):
-    """`[ledger]`: the local ledger, for families whose backend cannot hold one. Keep it on a local disk."""
+    """`[ledger]`: for families whose backend cannot hold one. A local file, or a database that processes share."""
 
-    path: ConfigPath | None = None
+    path: ConfigPath | None = Field(default=None, description="SQLite file on a local disk")
+    url: SecretStr | None = Field(default=None, description="PostgreSQL instead, shared by several processes")
+    retention_days: float = Field(
+        default=30.0, gt=0, description="how long an ended event is remembered; a duplicate that comes later is new"
+    )
 
 
 class LimitSettings(Section):
@@ -143,15 +148,15 @@ def load_settings(
                 continue
             faults.append(f"{file}: unknown section [{name}]{_near(name, sections)}")
             continue
+        section, broken = _expand_all(values.get(name, {}), environ, folder, f"{file or 'settings'}: [{name}]", faults)
         try:
-            section = _expand(values.get(name, {}), environ, f"[{name}]")
             read[name] = sections[name].model_validate(section, context={"folder": folder})
             if isinstance(read[name], RetrySettings):
                 read[name].policy()
         except ConfigError as error:
-            faults += error.faults
+            faults += [f"{file or 'environment'}: [{name}] {fault}" for fault in error.faults]
         except ValidationError as error:
-            faults += _explain(error, name, sections[name], file)
+            faults += _explain(error, name, sections[name], file, broken)
     if faults:
         raise ConfigError(*faults)
     if adaptor is not None and adaptor._settings_section in read:
@@ -222,11 +227,26 @@ def _overlay(values: Mapping[str, Any], over: Mapping[str, Mapping[str, Any]]) -
     return merged
 
 
-def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+def _expand_all(
+    section: Any, environ: Mapping[str, str], folder: Path, where: str, faults: list[str]
+) -> tuple[Any, set[str]]:
+    """A section with its references replaced, without the keys whose reference leads nowhere: those are faults."""
+    if not isinstance(section, dict):
+        return section, set()
+    expanded: dict[str, Any] = {}
+    for key, value in section.items():
+        try:
+            expanded[key] = _expand(value, environ, folder, f"{where} {key}")
+        except ConfigError as error:
+            faults += error.faults
+    return expanded, set(section) - set(expanded)
+
+
+def _expand(value: Any, environ: Mapping[str, str], folder: Path, where: str) -> Any:
     if isinstance(value, dict):
-        return {key: _expand(item, environ, f"{where} {key}") for key, item in value.items()}
+        return {key: _expand(item, environ, folder, f"{where} {key}") for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, environ, where) for item in value]
+        return [_expand(item, environ, folder, where) for item in value]
     if not isinstance(value, str):
         return value
 
@@ -237,16 +257,22 @@ def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
                 raise ConfigError(f"{where}: refers to the environment variable {name}, which is not set")
             return environ[name]
         try:
-            return Path(name).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"{where}: refers to the file {name}: {error.strerror}") from error
+            return (folder / name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "is not UTF-8 text"
+            raise ConfigError(f"{where}: refers to the file {name}: {why}") from error
 
     return _REFERENCE.sub(substitute, value)
 
 
-def _explain(error: ValidationError, name: str, model: type[BaseModel], file: Path | None) -> list[str]:
+def _explain(
+    error: ValidationError, name: str, model: type[BaseModel], file: Path | None, broken: set[str]
+) -> list[str]:
+    """One sentence per fault, leaving out the keys that have one already."""
     faults = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        if fault["loc"] and fault["loc"][0] in broken:
+            continue
         key = ".".join(str(part) for part in fault["loc"])
         place = f"{file or 'settings'}: [{name}]" + (f" {key}" if key else "")
         variable = f"{PREFIX}{name}_{key}".upper()
