@@ -66,8 +66,11 @@ class Outbox:
         A reply that is not taken stays in the ledger; its event comes back later.
         """
         sending = [work for work in batch if work.outbox]
-        if not sending:
-            return
+        if sending:
+            self._send_outboxes(sending)
+        self._come_back_later([work for work in batch if work.comes_back is not None])
+
+    def _send_outboxes(self, sending: Sequence[Work]) -> None:
         try:
             confirms = iter(self._publish([message for work in sending for message in work.outbox]))
         except PermanentError as error:
@@ -75,22 +78,20 @@ class Outbox:
             return
         reach("published")
         sent: list[Key] = []
-        unwanted: list[Work] = []
         for work in sending:
             fates = [(message, next(confirms)) for message in work.outbox]
             if self._settled(work, fates):
                 sent.append(work.opened.key)
             else:
-                unwanted.append(work)
+                work.comes_back = RESEND_DELAY
         self._ledger.sent(sent)
         reach("marked")
-        self._come_back_later(unwanted)
 
     def _send_without_the_unsendable(self, works: Sequence[Work], error: PermanentError) -> None:
         """AMQP has limits, such as the size of all headers, that a copy can exceed: that event alone is set aside."""
         if len(works) > 1:
             for work in works:
-                self.send([work])
+                self._send_outboxes([work])
             return
         (work,) = works
         log.error("message cannot be sent", error=str(error), **facts_of(work.opened))
@@ -121,11 +122,14 @@ class Outbox:
         return settled
 
     def _come_back_later(self, works: Sequence[Work]) -> None:
-        """Replies that no queue wants stay in the ledger; a copy of the event brings them up again after a while."""
-        queue = retry_queue(self._name, RESEND_DELAY)
-        copies = [copy_to(queue, work.delivery.message, attempts_of(work.delivery.message.headers)) for work in works]
+        """A copy of the event comes again after a while, as it is: what the ledger has of it stays unchanged."""
+        copies = []
+        for work in works:
+            message = work.delivery.message
+            queue = retry_queue(self._name, work.comes_back or RESEND_DELAY)
+            copies.append(copy_to(queue, message, attempts_of(message.headers)))
         if copies and any(confirm is not Confirm.CONFIRMED for confirm in self._publish(copies)):
-            raise BrokerError(f"the queue {queue} does not take a copy")
+            raise BrokerError(f"the delay queues of {self._name} do not take a copy")
 
     def publish_again(self, listed: Entry, now: float) -> bool:
         """Publish what a process that died left unsent, if nothing has changed since `listed` was read."""

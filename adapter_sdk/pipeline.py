@@ -30,7 +30,7 @@ from adapter_sdk.outbox import Outbox, Publish
 from adapter_sdk.outcomes import AttemptsUsedUp, NotSettledYet, after_failure, reason_of
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
-from adapter_sdk.topology import attempts_of, copy_to, retry_queue
+from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Delivery
 from adapter_sdk.work import InHand, Work, correlation_of, facts_of, first_of_each_key
 
@@ -144,6 +144,9 @@ class Pipeline:
                     work.outbox = self._outbox.messages_of(entry, now) if entry.unsent else []
                 case Verdict.STALE:
                     log.info("stale original", attempts=entry.attempts, **facts_of(work.opened))
+                case Verdict.BUSY:
+                    log.info("in other hands", again_in=BUSY_DELAY, **facts_of(work.opened))
+                    work.comes_back = BUSY_DELAY
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)
 

@@ -45,8 +45,15 @@ class RunState(StrEnum):
 
 
 def ledger_of(adaptor: type[Adaptor], family: Family[Any], settings: Settings) -> Ledger:
-    """The ledger of an adaptor, not yet open: the one inside its backend if there is one, else a local file."""
-    return family.ledger() or sqlite_ledger(settings.ledger_path(adaptor.name), adaptor.name)
+    """The ledger of an adaptor, not yet open: inside its backend, in a database that processes share, or a file."""
+    own = family.ledger()
+    if own is not None:
+        return own
+    if settings.ledger.url is not None:
+        from adapter_sdk.ledger.shared import SharedLedger
+
+        return SharedLedger(settings.ledger.url.get_secret_value(), adaptor.name)
+    return sqlite_ledger(settings.ledger_path(adaptor.name), adaptor.name)
 
 
 class Runner:
@@ -67,7 +74,7 @@ class Runner:
         self._family: Family[Any] = adaptor._family(settings.family)
         self._family.bind(self.adaptor)
         self.ledger: Ledger = ledger_of(adaptor, self._family, settings)
-        local = self._family.ledger() is None
+        local = self._family.ledger() is None and settings.ledger.url is None
         self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
@@ -230,7 +237,9 @@ class Runner:
         try:
             if workers is not None:
                 self._try_quietly(self.transport.cancel)
-                if not workers.stop(self.settings.runner.drain_timeout):
+                if workers.stop(self.settings.runner.drain_timeout):
+                    self._try_quietly(self.ledger.disown)
+                else:
                     log.error(
                         "handlers still running after drain_timeout; their events will be delivered again",
                         adaptor=self.adaptor.name,
@@ -243,5 +252,5 @@ class Runner:
         """On the way out of a broken connection its own errors say nothing new."""
         try:
             step()
-        except BrokerError as error:
+        except (BrokerError, LedgerError) as error:
             log.debug("while ending the session", adaptor=self.adaptor.name, error=str(error))

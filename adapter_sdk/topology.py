@@ -18,6 +18,9 @@ RESEND_DELAY = 30.0
 # A header is the sender's word: no larger number reaches the ledger, whose column has 32 bits.
 _MOST_ATTEMPTS = 1_000_000
 
+BUSY_DELAY = 5.0
+"""Seconds until an event is looked at again that another living process has in hand."""
+
 # Written by the broker. A copy that carried them would look as if it had already been dead-lettered.
 _BROKER_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
@@ -49,7 +52,7 @@ def plan(adaptor: type[Adaptor], settings: Settings) -> Topology:
 
 
 def _delays(adaptor: type[Adaptor], settings: Settings) -> list[float]:
-    delays = {RESEND_DELAY, *settings.retry.delays}
+    delays = {RESEND_DELAY, BUSY_DELAY, *settings.retry.delays}
     for handler in adaptor._handlers.values():
         if handler.options.retry is not None:
             delays |= set(handler.options.retry.delays)

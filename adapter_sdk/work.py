@@ -20,7 +20,8 @@ class Work:
     """One readable event on its way through the pipeline.
 
     `refusal` is why it is not worked on; `claim` what the family is given; `entry` the row that the ledger showed;
-    `end` what is to be recorded; `outbox` what is to be published; `released` that its delivery goes back.
+    `end` what is to be recorded; `outbox` what is to be published; `released` that its delivery goes back;
+    `comes_back` that a copy of it does, after so many seconds, whatever the ledger says.
     """
 
     delivery: Delivery
@@ -34,6 +35,7 @@ class Work:
     outbox: list[Message] = field(default_factory=list)
     end: Record | None = None
     released: bool = False
+    comes_back: float | None = None
 
 
 class InHand:

@@ -69,7 +69,7 @@ class App:
         from adapter_sdk.runner import ledger_of
 
         path = self.settings.ledger_path(self.adaptor.name)
-        if self.family.ledger() is None and not path.exists():
+        if self.family.ledger() is None and self.settings.ledger.url is None and not path.exists():
             raise LedgerError(f"there is no ledger at {path} yet; the adaptor makes it when it first runs")
         return ledger_of(self.adaptor, self.family, self.settings)
 

@@ -75,9 +75,10 @@ def _backend(app: App) -> str:
 
 
 def _ledger(app: App) -> str:
-    ledger = app.ledger if app.family.ledger() or app.settings.ledger_path(app.adaptor.name).exists() else None
-    if ledger is None:
-        return f"{app.settings.ledger_path(app.adaptor.name)} is made at the first run"
+    path = app.settings.ledger_path(app.adaptor.name)
+    if app.family.ledger() is None and app.settings.ledger.url is None and not path.exists():
+        return f"{path} is made at the first run"
+    ledger = app.ledger
     ledger.open()
     try:
         counts = ledger.counts()

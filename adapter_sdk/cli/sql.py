@@ -18,7 +18,7 @@ def install(app: App, as_json: bool, print_only: bool) -> None:
     """Create the tables adaptor_ledger and adaptor_sequence if they are missing."""
     from adapter_sdk.ledger.store import SqlLedger, create_statements
 
-    ledger = app.family.ledger()
+    ledger = app.ledger if app.family.ledger() or app.settings.ledger.url else None
     if not isinstance(ledger, SqlLedger):
         raise ConfigError(f"{app.adaptor.name}: its ledger is a local file, made at the first run; nothing to install")
     statements = create_statements(ledger.database.blob)

@@ -3,7 +3,7 @@
 The decision is pure and stands in `decide`; where the rows live is the business of the stores beside this file.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -56,8 +56,9 @@ class Decision:
 class Entry:
     """One event as the ledger knows it. Times are seconds since the epoch.
 
-    `token` is the claim that may change the row. `unsent` says that messages that belong to the state (the replies, or
-    the copy for a later attempt) are not confirmed by the broker yet. `message` is the original, as it was received.
+    `token` is the claim that may change the row; `owner` the process that made it, 0 for none. `unsent` says that
+    messages that belong to the state (the replies, or the copy for a later attempt) are not confirmed by the broker
+    yet. `message` is the original, as it was received.
     """
 
     key: Key
@@ -68,6 +69,7 @@ class Entry:
     digest: str = ""
     attempts: int = 0
     token: str = ""
+    owner: int = 0
     unsent: bool = False
     replies: tuple[Reply, ...] = ()
     evidence: Mapping[str, Any] | None = None
@@ -101,14 +103,16 @@ class Verdict(StrEnum):
     """It has reached a final state: publish what is unsent and settle."""
     STALE = "stale"
     """A newer copy of it is with the broker: settle."""
+    BUSY = "busy"
+    """A living process works on it: come back later."""
     CONFLICT = "conflict"
     """The same identity with other data: set it aside."""
 
 
-def decide(entry: Entry, request: ClaimRequest) -> Verdict:
+def decide(entry: Entry, request: ClaimRequest, in_other_hands: Callable[[int], bool] = lambda _: False) -> Verdict:
     """Whether a delivery may be worked on, given what the ledger knows of its key.
 
-    A claim without an end is taken over, never skipped: its owner is dead, or it would not be delivered again. An
+    A claim without an end is taken over, never skipped, unless `in_other_hands` says that its owner lives. An
     original that comes back after its copy was confirmed carries fewer attempts than the row counts, and is stale;
     while the copy is unconfirmed (`unsent`) it may be the only one, and is worked on.
     """
@@ -120,6 +124,8 @@ def decide(entry: Entry, request: ClaimRequest) -> Verdict:
         return Verdict.DUPLICATE
     if entry.state in (State.WAITING, State.IN_DOUBT) and not entry.unsent and request.attempts < entry.attempts:
         return Verdict.STALE
+    if entry.state in (State.CLAIMED, State.STAGED, State.CALLING) and entry.owner and in_other_hands(entry.owner):
+        return Verdict.BUSY
     return Verdict.GRANTED
 
 
@@ -181,6 +187,10 @@ class Ledger(Journal, Protocol):
 
     def close(self) -> None:
         """Let go of the store. Calling it twice does nothing."""
+        ...
+
+    def disown(self) -> None:
+        """Let others take over what this process has claimed. Called when none of its workers is left."""
         ...
 
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:

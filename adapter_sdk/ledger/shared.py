@@ -1,13 +1,17 @@
 """A ledger in a database that SQLAlchemy reaches: beside the effects of a SQL adaptor, or shared by processes."""
 
+import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.errors import ConfigError, LedgerError
+from adapter_sdk.ledger.store import Rows, SqlLedger
+from adapter_sdk.redaction import redact_url
 
 
 class SharedDatabase:
@@ -49,6 +53,74 @@ class SharedDatabase:
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             raise LedgerError(f"the ledger in {self.place}: {str(cause).strip()}") from error
+
+
+class PostgresOwner:
+    """A process that lives as long as its database session: it holds an advisory lock on its own number.
+
+    PostgreSQL drops the lock with the session, however the process dies, and keeps it while the process is merely
+    paused; no clock is asked.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session: Connection | None = None
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def identify(self) -> int:
+        """The number of this process. A session that was lost is replaced, under a new number."""
+        with self._lock:
+            try:
+                if self._session is not None:
+                    self._session.execute(text("SELECT 1"))
+                    return self._number
+            except SQLAlchemyError:
+                self._session = None
+            try:
+                session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self._number = secrets.randbits(62) + 1
+                session.execute(text("SELECT pg_advisory_lock(:number)"), {"number": self._number})
+            except SQLAlchemyError as error:
+                raise LedgerError(f"the ledger's owner lock: {getattr(error, 'orig', None) or error}") from error
+            self._session = session
+            return self._number
+
+    def lives(self, rows: Rows, owner: int) -> bool:
+        """Whether another process holds the lock on this number."""
+        if owner == self._number:
+            return False
+        # Taken for the length of this transaction if nobody else holds it.
+        return not rows.fetch("SELECT pg_try_advisory_xact_lock(:number)", {"number": owner})[0][0]
+
+    def renounce(self) -> None:
+        """End the session and with it the lock."""
+        with self._lock:
+            if self._session is not None:
+                self._session.invalidate()
+                self._session.close()
+                self._session = None
+
+
+class SharedLedger(SqlLedger):
+    """A ledger in a PostgreSQL database, for the processes of an adaptor that compete for one queue."""
+
+    def __init__(self, url: str, adaptor: str) -> None:
+        try:
+            self._engine = create_engine(url, pool_pre_ping=True, max_overflow=-1)
+        except (ArgumentError, ImportError) as error:
+            raise ConfigError(f"[ledger] url: {redact_url(url)} cannot be used: {error}") from error
+        if self._engine.dialect.name != "postgresql":
+            raise ConfigError(
+                f"[ledger] url: {redact_url(url)}: a ledger shared by processes needs PostgreSQL; "
+                "for one process at a time use [ledger] path"
+            )
+        super().__init__(SharedDatabase(self._engine), adaptor, owner=PostgresOwner(self._engine))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        super().close()
+        self._engine.dispose()
 
 
 class SharedRows:

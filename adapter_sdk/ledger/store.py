@@ -41,6 +41,7 @@ TABLES = (
   state VARCHAR(12) NOT NULL,
   attempts INTEGER NOT NULL,
   token CHAR(32) NOT NULL,
+  owner BIGINT NOT NULL,
   unsent SMALLINT NOT NULL,
   replies {blob},
   evidence {blob},
@@ -67,8 +68,8 @@ TABLES = (
 )
 
 _COLUMNS = (
-    "source, id, type, subject, correlation_id, digest, state, attempts, token, unsent, replies, evidence, message, "
-    "reason, error, received_at, updated_at, due_at, decisions"
+    "source, id, type, subject, correlation_id, digest, state, attempts, token, owner, unsent, replies, evidence, "
+    "message, reason, error, received_at, updated_at, due_at, decisions"
 )
 _ROW = "adaptor = :adaptor AND event_hash = :event_hash"
 _INSERT = (
@@ -77,11 +78,11 @@ _INSERT = (
     + ") ON CONFLICT DO NOTHING"
 )
 _TAKE_OVER = (
-    "UPDATE adaptor_ledger SET token = :token, attempts = :attempts, state = :state, unsent = 0, due_at = NULL, "
-    f"updated_at = :updated_at WHERE {_ROW} AND token = :found AND state = :found_state"
+    "UPDATE adaptor_ledger SET token = :token, owner = :owner, attempts = :attempts, state = :state, "
+    f"unsent = 0, due_at = NULL, updated_at = :updated_at WHERE {_ROW} AND token = :found AND state = :found_state"
 )
 _RECORD = (
-    "UPDATE adaptor_ledger SET state = :state, replies = COALESCE(:replies, replies), unsent = :unsent, "
+    "UPDATE adaptor_ledger SET state = :state, owner = 0, replies = COALESCE(:replies, replies), unsent = :unsent, "
     "reason = :reason, error = :error, "
     "message = CASE WHEN :applied = 1 THEN NULL ELSE COALESCE(message, :message) END, due_at = :due_at, "
     f"attempts = COALESCE(:attempts, attempts), updated_at = :updated_at WHERE {_ROW} AND token = :token "
@@ -127,6 +128,7 @@ class Database(Protocol):
 
     def open(self) -> None: ...
     def close(self) -> None: ...
+
     def transaction(self) -> AbstractContextManager[Rows]:
         """Commits when the block ends, rolls back when it raises."""
         ...
@@ -151,12 +153,40 @@ def event_hash(key: Key) -> str:
     return hashlib.sha256(f"{key.source}\n{key.id}".encode()).hexdigest()
 
 
-class SqlLedger:
-    """The ledger of one adaptor in a database."""
+class Owner(Protocol):
+    """What tells others that this process lives and owns its claims, where several processes share a ledger."""
 
-    def __init__(self, database: Database, adaptor: str, *, clock: Callable[[], float] = time.time) -> None:
+    def identify(self) -> int:
+        """The number under which others see that this process lives, above 0. Raises LedgerError."""
+        ...
+
+    def lives(self, rows: Rows, owner: int) -> bool:
+        """Whether the process with this number is another one and lives."""
+        ...
+
+    def renounce(self) -> None:
+        """Be dead to the others under the present number; `identify` takes a new one."""
+        ...
+
+
+class SqlLedger:
+    """The ledger of one adaptor in a database.
+
+    Without an `owner` every claim without an end may be taken over: for a ledger that one process uses at a time, and
+    for effects that commit together with their record, where only one of two claims can.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        adaptor: str,
+        *,
+        owner: Owner | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.database = database
         self.adaptor = adaptor
+        self.owner = owner
         self.clock = clock
 
     def open(self) -> None:
@@ -183,13 +213,20 @@ class SqlLedger:
 
     def close(self) -> None:
         """Let go of the database."""
+        self.disown()
         self.database.close()
+
+    def disown(self) -> None:
+        """Let others take over what this process has claimed."""
+        if self.owner is not None:
+            self.owner.renounce()
 
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
         """Ask for several keys in one commit. New keys are one insert; the others are looked at one by one."""
         token = uuid.uuid4().hex
+        owner = self.owner.identify() if self.owner else 0
         # Rows are always changed in one order, so that processes with the same keys in hand wait in no circle.
-        pairs = sorted(((_fresh(request, token, now), request) for request in requests), key=_order)
+        pairs = sorted(((_fresh(request, token, owner, now), request) for request in requests), key=_order)
         with self.database.transaction() as rows:
             if rows.run(_INSERT, [self._row(entry) for entry, _ in pairs]) == len(pairs):
                 answers = {entry.key: (Verdict.GRANTED, entry) for entry, _ in pairs}
@@ -203,7 +240,7 @@ class SqlLedger:
             raise LedgerError(f"the row of {request.key} vanished from {self.database.place} during a claim")
         if found.token == fresh.token:
             return Verdict.GRANTED, fresh
-        verdict = decide(found, request)
+        verdict = decide(found, request, lambda owner: self.owner is not None and self.owner.lives(rows, owner))
         if verdict is not Verdict.GRANTED:
             return verdict, found
         attempts = max(found.attempts, request.attempts) + 1
@@ -213,6 +250,7 @@ class SqlLedger:
                 {
                     **self._id(found.key),
                     "token": fresh.token,
+                    "owner": fresh.owner,
                     "found": found.token,
                     "found_state": found.state,
                     "attempts": attempts,
@@ -368,6 +406,7 @@ class SqlLedger:
             "state": entry.state,
             "attempts": entry.attempts,
             "token": entry.token,
+            "owner": entry.owner,
             "unsent": int(entry.unsent),
             "replies": pack_replies(entry.replies) if entry.replies else None,
             "evidence": None if entry.evidence is None else pack_json(entry.evidence),
@@ -419,7 +458,7 @@ def _order(pair: tuple[Entry, ClaimRequest]) -> str:
     return event_hash(pair[0].key)
 
 
-def _fresh(request: ClaimRequest, token: str, now: float) -> Entry:
+def _fresh(request: ClaimRequest, token: str, owner: int, now: float) -> Entry:
     return Entry(
         key=request.key,
         state=State.CLAIMED,
@@ -429,6 +468,7 @@ def _fresh(request: ClaimRequest, token: str, now: float) -> Entry:
         digest=request.digest,
         attempts=request.attempts + 1,
         token=token,
+        owner=owner,
         received_at=now,
         updated_at=now,
     )
@@ -442,8 +482,8 @@ def _fitting(text: str | None, limit: int) -> str | None:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    (source, id_, type_, subject, correlation, digest, state, attempts, token, unsent) = row[:10]
-    (replies, evidence, message, reason, error, received, updated, due, decisions) = row[10:]
+    (source, id_, type_, subject, correlation, digest, state, attempts, token, owner, unsent) = row[:11]
+    (replies, evidence, message, reason, error, received, updated, due, decisions) = row[11:]
     return Entry(
         key=Key(source, id_),
         state=State(state),
@@ -453,6 +493,7 @@ def _entry(row: Sequence[Any]) -> Entry:
         digest=digest.strip(),
         attempts=attempts,
         token=token.strip(),
+        owner=owner,
         unsent=bool(unsent),
         replies=unpack_replies(bytes(replies)) if replies else (),
         evidence=None if evidence is None else unpack_json(bytes(evidence)),

@@ -1,0 +1,98 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from adapter_sdk import ConfigError
+from adapter_sdk.ledger.base import Record, State, Verdict
+from adapter_sdk.ledger.shared import SharedLedger
+from tests.ledger_contract import key, request
+from tests.services import wait_until
+
+Process = Callable[[], SharedLedger]
+
+
+@pytest.fixture
+def process(fresh_pg_url: str) -> Iterator[Process]:
+    """Each call is the ledger of another process of one adaptor."""
+    ledgers: list[SharedLedger] = []
+
+    def start() -> SharedLedger:
+        ledger = SharedLedger(fresh_pg_url, "erp")
+        if not ledgers:
+            ledger.install()
+        ledger.open()
+        ledgers.append(ledger)
+        return ledger
+
+    yield start
+    for ledger in ledgers:
+        ledger.close()
+
+
+def verdict(ledger: SharedLedger) -> Verdict:
+    """What this process is answered when it claims the one event of these tests."""
+    ((answer, _),) = ledger.claim([request()], 1.0)
+    return answer
+
+
+def test_an_event_in_the_hands_of_a_living_process_is_left_to_it(process: Process) -> None:
+    """While the owner of a claim lives, another process is told that the event is busy, however long that lasts."""
+    first, second = process(), process()
+    assert verdict(first) is Verdict.GRANTED
+    assert [verdict(second), verdict(second)] == [Verdict.BUSY, Verdict.BUSY]
+
+
+def test_an_event_of_a_dead_process_is_taken_over(process: Process) -> None:
+    """When the owner's session ends, as with any death of its process, the next claim is granted and counts."""
+    first, second = process(), process()
+    verdict(first)
+    first.close()
+    ((answer, entry),) = second.claim([request()], 2.0)
+    assert (answer, entry.attempts) == (Verdict.GRANTED, 2)
+
+
+def test_a_process_takes_its_own_event_again(process: Process) -> None:
+    """What comes back to the process that had it is not busy: no other worker has it in hand."""
+    first = process()
+    assert [verdict(first), verdict(first)] == [Verdict.GRANTED, Verdict.GRANTED]
+
+
+def test_what_a_process_disowns_others_may_take(process: Process) -> None:
+    """After its workers have ended, a process that goes on living gives up what it had claimed."""
+    first, second = process(), process()
+    verdict(first)
+    first.disown()
+    assert verdict(second) is Verdict.GRANTED
+    assert verdict(first) is Verdict.BUSY
+
+
+def test_a_released_event_belongs_to_nobody(process: Process) -> None:
+    """An event that went back to its queue because the backend was away is any process's to take."""
+    first, second = process(), process()
+    ((_, entry),) = first.claim([request()], 1.0)
+    assert first.record([Record(key=key(), token=entry.token, state=State.CLAIMED, attempts=0)], 2.0) == [True]
+    assert verdict(second) is Verdict.GRANTED
+
+
+def test_a_lost_session_is_replaced_and_its_claims_are_free(process: Process, fresh_pg_url: str) -> None:
+    """When PostgreSQL drops the owner's session, others may take over, and the process owns later claims anew."""
+    first, second = process(), process()
+    verdict(first)
+    engine = sqlalchemy.create_engine(fresh_pg_url)
+    with engine.connect() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            )
+        )
+    engine.dispose()
+    wait_until(lambda: verdict(second) is Verdict.GRANTED)
+    assert verdict(first) is Verdict.BUSY
+
+
+def test_a_shared_ledger_needs_postgresql(tmp_path: Path) -> None:
+    """A database that cannot tell whether a process lives is refused, with what to use instead."""
+    with pytest.raises(ConfigError, match=r"\[ledger\] path"):
+        SharedLedger(f"sqlite:///{tmp_path / 'x.db'}", "erp")
