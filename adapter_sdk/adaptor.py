@@ -1,9 +1,10 @@
 """Adaptor: the class that integration engineers subclass."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from adapter_sdk.crashpoints import POINTS
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.handlers import HandlerSpec, read_handlers
 
@@ -45,6 +46,11 @@ class Adaptor:
     @classmethod
     def _check_class(cls) -> None:
         """Called when an adaptor class with handlers is made: families raise ConfigError for what it declares wrong."""
+
+    @classmethod
+    def _crash_points(cls) -> Sequence[str]:
+        """The crash points that an effect passes inside the family: those with the name of its settings section."""
+        return [point for point in POINTS if point.startswith(f"{cls._settings_section}.")]
 
     @classmethod
     def _family(cls, settings: Any) -> "Family[Any]":

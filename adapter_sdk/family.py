@@ -69,12 +69,13 @@ class Family(ABC, Generic[HandleT]):
 
     `promise` is the sentence that `adaptor check` prints. `batch_limit` is how many events a worker takes at
     once; families whose effects are slow and independent take one, so that all workers are busy. `leaves_doubt` says
-    whether a crash can leave an effect in doubt.
+    whether a crash can leave an effect in doubt, `repeats` whether one can make it happen twice.
     """
 
     promise: ClassVar[str]
     batch_limit: ClassVar[int] = 100
     leaves_doubt: ClassVar[bool] = True
+    repeats: ClassVar[bool] = False
 
     adaptor: "Adaptor"
 
@@ -167,6 +168,7 @@ class Direct(Family[None]):
     """The family of an adaptor that derives from Adaptor itself: the handler reaches its backend on its own."""
 
     promise = "The effect happens at least once: a crash between the effect and its record repeats it."
+    repeats = True
 
     @contextmanager
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[None]:

@@ -123,12 +123,7 @@ class AdaptorHarness:
             "broker": {"url": f"memory://{self._adaptor.name}"},
             "ledger": {"path": self.folder / "harness.ledger"},
         }
-        wanted: dict[str, dict[str, Any]] = {"retry": dict(_QUICK_RETRIES)}
-        for section, values in (*self._sections.items(), *own.items()):
-            wanted.setdefault(section, {}).update(values)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        for section, values in wanted.items():
-            environ |= {f"{PREFIX}{section}_{key}".upper(): _as_variable(value) for key, value in values.items()}
+        environ = as_environment({"retry": _QUICK_RETRIES}, self._sections, own)
         empty = self.folder / "adaptor.toml"
         empty.touch()
         return load_settings(self._adaptor, self._config or empty, environ)
@@ -221,6 +216,15 @@ class _Broker(MemoryBroker):
             return ready + sum(held.queue.name in names for session in self._sessions for held in session.held)
 
 
-def _as_variable(value: Any) -> str:
-    """A setting in the form of an environment variable: what is not text goes as JSON."""
-    return str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+def as_environment(*layers: Sections) -> dict[str, str]:
+    """The environment with these settings in place of all variables `ADAPTOR_...`; a later layer wins.
+
+    What is not text goes into its variable as JSON.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    for layer in layers:
+        for section, values in layer.items():
+            for key, value in values.items():
+                text = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+                environ[f"{PREFIX}{section}_{key}".upper()] = text
+    return environ

@@ -44,6 +44,11 @@ class FileDropAdaptor(Adaptor):
         _Form.of(cls)
 
     @classmethod
+    def _crash_points(cls) -> Sequence[str]:
+        points = super()._crash_points()
+        return points if cls.marker is not None else [point for point in points if point != "files.marked"]
+
+    @classmethod
     def _family(cls, settings: Any) -> "FileDropFamily":
         return FileDropFamily(_Form.of(cls), settings)
 
