@@ -109,12 +109,21 @@ def handles(
     """
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"@handles: timeout is {timeout}; give seconds above 0")
-    options = Options(
-        where=None if where is None else Pattern(where), idempotent=idempotent, retry=retry, timeout=timeout
-    )
-    if function is not None:
-        return Handler(function, options)
-    return lambda function: Handler(function, options)
+
+    def decorate(function: Callable[Concatenate[Any, P], R]) -> Handler[P, R]:
+        pattern = None if where is None else _pattern(function, where)
+        return Handler(function, Options(where=pattern, idempotent=idempotent, retry=retry, timeout=timeout))
+
+    return decorate if function is None else decorate(function)
+
+
+def _pattern(function: Callable[..., Any], where: Mapping[str, Any]) -> Pattern:
+    try:
+        return Pattern(where)
+    except ConfigError as error:
+        code = function.__code__
+        place = f"{function.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
+        raise ConfigError(*(f"{place}: {fault}" for fault in error.faults)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

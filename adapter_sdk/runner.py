@@ -202,6 +202,7 @@ class Runner:
 
     def _process(self, deliveries: list[Delivery]) -> None:
         """One batch, on a worker thread."""
+        structlog.contextvars.bind_contextvars(adaptor=self.adaptor.name)
         try:
             settlement = self._pipeline.process(deliveries)
         except (BrokerError, LedgerError, ConfigError) as error:
@@ -232,8 +233,7 @@ class Runner:
 
     def _end_session(self, workers: Workers | None) -> None:
         """Order matters: no new deliveries, then running batches end and settle, then what is left goes back."""
-        if self._stop.is_set():
-            self._enter(RunState.STOPPING)
+        self._enter(RunState.STOPPING if self._stop.is_set() else RunState.PAUSED)
         try:
             if workers is not None:
                 self._try_quietly(self.transport.cancel)

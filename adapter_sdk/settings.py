@@ -51,10 +51,12 @@ class AdaptorSettings(Section):
 class BrokerSettings(Section):
     """`[broker]`: where the events are. The URL may hold a password and is printed without it."""
 
-    url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
-    exchange: str = "events"
+    url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@localhost:5672/"), description="amqp://, amqps:// or memory://"
+    )
+    exchange: str = Field(default="events", description="the topic exchange of all events")
     prefetch: int = Field(default=200, ge=1, le=65_535, description="unsettled deliveries at a time")
-    queue_type: Literal["quorum", "classic"] = "quorum"
+    queue_type: Literal["quorum", "classic"] = Field(default="quorum", description="of the adaptor's queues")
     delivery_limit: int = Field(default=1000, ge=1, description="deliveries before the broker itself gives up")
     declare: bool = Field(default=True, description="create what is missing; false: only check that it is there")
     heartbeat: int = Field(default=10, ge=1, le=600, description="seconds")
@@ -91,9 +93,11 @@ class RunnerSettings(Section):
 class RetrySettings(Section):
     """`[retry]`: the default retry policy of the adaptor's handlers; seconds."""
 
-    immediate: int = 2
-    pause: float = 0.2
-    delays: tuple[float, ...] = (5, 30, 120, 600, 3600)
+    immediate: int = Field(default=2, description="more tries at once, within one attempt")
+    pause: float = Field(default=0.2, description="seconds between them")
+    delays: tuple[float, ...] = Field(
+        default=(5, 30, 120, 600, 3600), description="seconds that the broker holds the event between attempts"
+    )
 
     def policy(self) -> RetryPolicy:
         """The policy that these settings describe. Raises ConfigError."""
@@ -140,7 +144,8 @@ def load_settings(
     sections = dict(_SECTIONS)
     if adaptor is not None and adaptor._settings_section and adaptor._settings_model:
         sections[adaptor._settings_section] = adaptor._settings_model
-    values = _overlay(values, _from_environment(environ, sections, faults, adaptor))
+    over = _from_environment(environ, sections, faults, adaptor)
+    values = _overlay(values, over)
     read: dict[str, Any] = {}
     for name in sorted(set(values) | set(sections)):
         if name not in sections:
@@ -156,7 +161,8 @@ def load_settings(
         except ConfigError as error:
             faults += [f"{file or 'environment'}: [{name}] {fault}" for fault in error.faults]
         except ValidationError as error:
-            faults += _explain(error, name, sections[name], file, broken)
+            places = {key: f"environment: {PREFIX}{name.upper()}_{key.upper()}" for key in over.get(name, {})}
+            faults += _explain(error, name, sections[name], f"{file or 'settings'}: [{name}]", broken, places)
     if faults:
         raise ConfigError(*faults)
     if adaptor is not None and adaptor._settings_section in read:
@@ -266,15 +272,20 @@ def _expand(value: Any, environ: Mapping[str, str], folder: Path, where: str) ->
 
 
 def _explain(
-    error: ValidationError, name: str, model: type[BaseModel], file: Path | None, broken: set[str]
+    error: ValidationError,
+    name: str,
+    model: type[BaseModel],
+    section: str,
+    broken: set[str],
+    places: Mapping[str, str],
 ) -> list[str]:
-    """One sentence per fault, leaving out the keys that have one already."""
+    """One sentence per fault, leaving out the keys that have one already; `places` of keys not set in the file."""
     faults = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         if fault["loc"] and fault["loc"][0] in broken:
             continue
         key = ".".join(str(part) for part in fault["loc"])
-        place = f"{file or 'settings'}: [{name}]" + (f" {key}" if key else "")
+        place = places.get(str(fault["loc"][0]) if fault["loc"] else "", f"{section} {key}".rstrip())
         variable = f"{PREFIX}{name}_{key}".upper()
         if fault["type"] == "extra_forbidden":
             faults.append(f"{place}: unknown setting{_near(key, model.model_fields)}")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-import tomllib
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class App:
     @cached_property
     def adaptor(self) -> type[Adaptor]:
         """The adaptor class. Raises ConfigError if it cannot be found."""
-        name = self.name or _app_in_file(self.config)
+        name = self.name or load_settings(None, self.config).adaptor.app
         if not name:
             raise ConfigError(
                 "which adaptor? Give package.module:ClassName, or set it in adaptor.toml: "
@@ -153,9 +153,17 @@ def load_adaptor(name: str) -> type[Adaptor]:
         own = error.name is not None and module_name.startswith(error.name)
         what = f"the module {module_name}" if own else f"{error.name}, which it imports,"
         raise ConfigError(f"{name}: {what} is not found; looked in {Path.cwd()} and the installed packages") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a module does when it is imported
+        raise ConfigError(f"{name}: importing {module_name} failed: {_where(error)}") from error
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Adaptor)):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Adaptor)]
+        classes = [
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, Adaptor) and value.__module__ == module_name
+        ]
         there = ", ".join(classes) or "none"
         raise ConfigError(f"{name}: {module_name} has no adaptor class {class_name}; it has {there}")
     if not found._handlers:
@@ -163,14 +171,12 @@ def load_adaptor(name: str) -> type[Adaptor]:
     return found
 
 
-def _app_in_file(config: Path | None) -> str | None:
-    path = config or Path("adaptor.toml")
-    try:
-        section = tomllib.loads(path.read_text(encoding="utf-8")).get("adaptor", {})
-    except (OSError, ValueError):
-        return None  # load_settings says what is wrong with the file
-    app = section.get("app") if isinstance(section, dict) else None
-    return app if isinstance(app, str) else None
+def _where(error: Exception) -> str:
+    """An error in one line, with the place in the file where it happened."""
+    if isinstance(error, SyntaxError):
+        return f"{error.msg} ({error.filename}:{error.lineno})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
 
 
 def echo_json(value: Any) -> None:

@@ -95,6 +95,8 @@ def report(done: list[tuple[Entry, bool]], as_json: bool, verb: str) -> None:
     """What was done with each event; exit status 1 if one was no longer as it had been."""
     if as_json:
         echo_json([{"id": entry.key.id, "source": entry.key.source, verb: ok} for entry, ok in done])
+    elif not done:
+        click.echo("nothing to do")
     else:
         for entry, ok in done:
             click.echo(f"{verb} {entry.key.id}" if ok else f"{entry.key.id}: no longer {_NAMES[entry.state]}")

@@ -65,3 +65,5 @@ def _catch_library_logs(stream: TextIO, before: list[Processor], render: list[Pr
     root.setLevel(logging.WARNING)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its errors reach the transport, which says once what they mean; pika itself logs each in several lines.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -21,10 +22,20 @@ from adaptors.sql.connection import Connection, make_engine
 from adaptors.sql.failures import translate
 
 
+def _beside_the_file(url: SecretStr, info: ValidationInfo) -> SecretStr:
+    """A relative SQLite path is taken from the folder of `adaptor.toml`, as every path of the settings is."""
+    text = url.get_secret_value()
+    scheme, slashes, path = text.partition(":///")
+    if not (scheme.startswith("sqlite") and slashes) or path.startswith("/") or path in ("", ":memory:"):
+        return url
+    folder = (info.context or {}).get("folder") or Path()
+    return SecretStr(f"{scheme}:///{folder / path}")
+
+
 class SqlSettings(Section):
     """`[sql]`: the backend's database, as an SQLAlchemy URL such as `postgresql+psycopg://user:password@host/name`."""
 
-    url: SecretStr
+    url: Annotated[SecretStr, AfterValidator(_beside_the_file)]
     timeout: float = Field(default=30.0, gt=0, description="seconds of one statement, where the database can limit it")
 
 
@@ -58,6 +69,13 @@ class SqlFamily(Family[Connection]):
     def ledger(self) -> SqlLedger:
         """The ledger inside the backend's database."""
         return self._ledger
+
+    def check(self) -> list[str]:
+        """A SQLite file that is not there is a mistyped path: opening it would make an empty database."""
+        database = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not database or database == ":memory:" or Path(database).exists():
+            return []
+        return [f"[sql] url: there is no database file {database}"]
 
     def probe(self) -> None:
         """Open a connection and ask for a 1."""

@@ -262,8 +262,8 @@ class TestFaultsAtClassCreation:
 
     def test_options_that_cannot_be(self) -> None:
         """A pattern, timeout or settle time that is none is refused where it stands."""
-        with pytest.raises(ConfigError, match=r"where\.data"):
-            handles(where={"data": "new"})
+        with pytest.raises(ConfigError, match=rf"take \({re.escape(__file__)}:\d+\): where\.data"):
+            handles(where={"data": "new"})(method())
         for timeout in (0, -1):
             with pytest.raises(ConfigError, match="timeout"):
                 handles(timeout=timeout)

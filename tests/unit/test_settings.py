@@ -82,7 +82,7 @@ class TestLayers:
         assert list(settings.retry.delays) == [1, 2.5]
         assert isinstance(settings.family, SqlSettings)
         assert not settings.broker.declare
-        assert settings.family.url.get_secret_value() == "sqlite:///other.db"
+        assert settings.family.url.get_secret_value() == f"sqlite:///{tmp_path / 'other.db'}"
 
     def test_relative_paths_are_beside_the_file(self, tmp_path: Path) -> None:
         """Relative paths, of the ledger and of the family, start at the folder of the file."""
@@ -158,7 +158,7 @@ class TestFaults:
             "adaptor.toml: [retry] RetryPolicy: pause is 60.0 s; a worker waits meanwhile, so give 0 to 5 seconds",
             "adaptor.toml: [retry] RetryPolicy: a delay of 0.0 s is not possible; give 0.001 s to 30 days",
             "adaptor.toml: [limits] max_bytes: Input should be a valid integer, unable to parse string as an integer",
-            "adaptor.toml: [log] level: Input should be 'debug', 'info', 'warning' or 'error'",
+            "environment: ADAPTOR_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
             "adaptor.toml: [sql] url: is required; set it there or in ADAPTOR_SQL_URL",
         ]
         assert sorted(found) == sorted(expected)
