@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from adapter_sdk import Adaptor, BackendUnavailable, ConfigError, Event, EventData, Refused, TransientError, handles
 from adapter_sdk.envelopes import write_binary, write_structured
@@ -18,6 +18,7 @@ from adapter_sdk.runner import Runner, RunState
 from adapter_sdk.settings import BrokerSettings, LimitSettings, RetrySettings, RunnerSettings, Settings
 from adapter_sdk.topology import ATTEMPT_HEADER, plan
 from adapter_sdk.transport.base import Binding, Confirm, Delivery, Exchange, Message, Queue, Topology
+from adapter_sdk.transport.memory import MemoryBroker, MemoryTransport
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
 from tests.bench import no_logs
@@ -152,7 +153,7 @@ def shop(fresh_rabbitmq: Broker) -> Iterator[Shop]:
 @pytest.fixture
 def stock(fresh_pg_url: str) -> Iterator[Engine]:
     """The stock's database, with the ledger installed."""
-    engine = create_engine(fresh_pg_url)
+    engine = create_engine(fresh_pg_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE picks (id TEXT)"))
     yield engine
@@ -335,6 +336,23 @@ class TestStopping:
         running = start(state=RunState.PAUSED, broker=BrokerSettings(url=SecretStr("amqp://127.0.0.1:1/")))
         running.stop()
         assert running.runner.state is RunState.STOPPED
+
+    def test_a_stop_at_the_very_beginning_of_a_session(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stop that falls between two sessions is not forgotten by the next one."""
+        runner = Runner(Printer, Settings(folder=tmp_path), MemoryTransport(MemoryBroker()))
+        own = runner._own
+
+        def own_and_be_stopped() -> bool:
+            owned = own()
+            runner.stop()
+            return owned
+
+        monkeypatch.setattr(runner, "_own", own_and_be_stopped)
+        thread = threading.Thread(target=runner.run)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert runner.state is RunState.STOPPED
 
 
 class TestTrouble:
