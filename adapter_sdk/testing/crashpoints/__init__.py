@@ -17,8 +17,8 @@
             )
 
 Each test starts the adaptor as a real process, lets it die by SIGKILL at one of `adapter_sdk.crashpoints.POINTS`,
-starts it again, and holds the outcome against the promise of the adaptor's family. It needs pytest, and a real RabbitMQ,
-because the embedded broker dies with its process. Take a virtual host for tests: the queues stay behind.
+starts it again, and holds the outcome against the promise of the adaptor's family. It needs pytest, and a real
+RabbitMQ, because the embedded broker dies with its process. Take a virtual host for tests: the queues stay behind.
 """
 
 from adapter_sdk.testing.crashpoints.promises import broken_promises

@@ -83,7 +83,7 @@ class AdaptorProcess:
 
 def preload(modules: Iterable[str]) -> None:
     """Import these modules once for all processes to come. Has no effect after the first process has started."""
-    _CONTEXT.set_forkserver_preload([*_ALWAYS, *modules])
+    _CONTEXT.set_forkserver_preload([*_ALWAYS, *sorted(modules)])
 
 
 def _run(adaptor: type[Adaptor], settings: Settings, log: Path, point: str | None, fails_first: bool) -> None:

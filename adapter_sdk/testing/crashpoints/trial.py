@@ -27,7 +27,6 @@ _QUICK: Sections = {
     "runner": {"concurrency": 1},
     "retry": {"immediate": 0, "pause": 0, "delays": [0.1] * 6},
 }
-_PATIENCE = 20.0  # seconds for whatever must happen; a test machine may be busy
 _MORE_DEATHS = 2
 
 
@@ -123,12 +122,16 @@ class Broker:
 
 @dataclass(slots=True)
 class Trial:
-    """One adaptor against one backend, in `folder`, on the RabbitMQ at `url`."""
+    """One adaptor against one backend, in `folder`, on the RabbitMQ at `url`.
+
+    `patience` is how many seconds whatever must happen may take; long, because a test machine may be busy.
+    """
 
     adaptor: type[Adaptor]
     backend: BackendUnderTest
     url: str
     folder: Path
+    patience: float = 20.0
     settings: Settings = field(init=False)
     family: Family[Any] = field(init=False)
 
@@ -159,7 +162,7 @@ class Trial:
     def _die(self, crash: Crash) -> None:
         for point in ("claimed", crash.point) if crash.redelivered else (crash.point,):
             process = self._start(crash, point)
-            ended = process.wait(_PATIENCE)
+            ended = process.wait(self.patience)
             if not process.died_as_told:
                 said, ending = process.said(), process.ending()
                 if not ended:
@@ -171,7 +174,7 @@ class Trial:
 
         In a trial of redelivery it may die at the crash point some times more, whenever it comes there again.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         deaths_left = _MORE_DEATHS if crash.redelivered else 0
         while True:
             process = self._start(crash, crash.point if deaths_left else None)

@@ -1,0 +1,189 @@
+"""Adaptors for the crash-point suite: what the samples leave out, and some that are broken on purpose.
+
+Each broken one makes a mistake that is easy to make. `_family` is called in the adaptor's own process, where a mistake
+outside the family is made too, and in the test's, where it must not be.
+"""
+
+import multiprocessing
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapter_sdk import Event, NotApplied, handles
+from adapter_sdk import replies as sealing
+from adapter_sdk.family import Applied, Claim, Outcome
+from adapter_sdk.ledger import store
+from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
+from adapter_sdk.runner import Runner
+from adapter_sdk.transport.base import Delivery
+from adaptors.files.adaptor import FileDropFamily
+from adaptors.soap import SoapAdaptor, SoapService
+from adaptors.soap.family import SoapFamily
+from adaptors.sql.adaptor import SqlFamily
+from samples.shop.events import OrderBooked, OrderPlaced
+from samples.shop.stock_adaptor import StockAdaptor
+from samples.shop.warehouse_adaptor import WarehouseAdaptor
+
+
+class MarkedWarehouse(WarehouseAdaptor):
+    """A reader that waits for a marker finds the file whole before it."""
+
+    name = "marked-warehouse"
+    marker = "{stem}.OK"
+
+
+class BlindErp(SoapAdaptor):
+    """Cannot ask whether an order was booked: a person has to."""
+
+    name = "blind-erp"
+
+    @handles
+    def book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        """Book the order."""
+        return self._book(event, erp)
+
+    def _book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        order = event.data
+        answer = erp.CreateOrder(OrderNo=order.order_id, Customer=order.customer, Total=order.total)
+        return OrderBooked(order_id=order.order_id, erp_number=answer.Number)
+
+
+class AskingErp(BlindErp):
+    """As the shop's own adaptor, but asks after half a second already."""
+
+    name = "asking-erp"
+
+    @handles
+    def book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        """Book the order."""
+        return self._book(event, erp)
+
+    @book.verify(settle=0.5)
+    def was_booked(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked | NotApplied:
+        """Whether the ERP has the order."""
+        found = erp.FindOrder(OrderNo=event.data.order_id)
+        if not found or not found.Number:
+            return NotApplied()
+        return OrderBooked(order_id=event.data.order_id, erp_number=found.Number)
+
+
+def _in_the_adaptors_process() -> bool:
+    return multiprocessing.parent_process() is not None
+
+
+class AckFirst(StockAdaptor):
+    """Settles a delivery as soon as it comes."""
+
+    name = "ack-first"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SqlFamily:
+        if _in_the_adaptors_process():
+            process = Runner._process
+
+            def ack_first(self: Runner, deliveries: list[Delivery]) -> None:
+                self.transport.ack(deliveries)
+                time.sleep(0.1)  # the ack leaves on another thread; nothing tells when
+                process(self, deliveries)
+
+            Runner._process = ack_first  # type: ignore[method-assign]
+        return super()._family(settings)
+
+
+class NeverAck(StockAdaptor):
+    """Leaves every delivery unsettled."""
+
+    name = "never-ack"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SqlFamily:
+        if _in_the_adaptors_process():
+
+            def never_ack(self: Runner, deliveries: list[Delivery]) -> None:
+                self._pipeline.process(deliveries)
+
+            Runner._process = never_ack  # type: ignore[method-assign]
+        return super()._family(settings)
+
+
+class EagerKey(StockAdaptor):
+    """Takes a claim without an end for a duplicate."""
+
+    name = "eager-key"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SqlFamily:
+        if _in_the_adaptors_process():
+
+            def filter_claims(entry: Entry, *others: Any) -> Verdict:
+                return Verdict.DUPLICATE if entry.state is State.CLAIMED else decide(entry, *others)
+
+            store.decide = filter_claims  # type: ignore[attr-defined]
+        return super()._family(settings)
+
+
+class RandomReplyIds(StockAdaptor):
+    """Draws a new id for each reply."""
+
+    name = "random-reply-ids"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SqlFamily:
+        if _in_the_adaptors_process():
+            sealing.reply_id = lambda *_: str(uuid.uuid4())
+        return super()._family(settings)
+
+
+class TwoTransactions(StockAdaptor):
+    """Commits the effect by itself, and has it recorded afterwards."""
+
+    name = "two-transactions"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SqlFamily:
+        return _TwoTransactions(cls.name, settings)
+
+
+class _TwoTransactions(SqlFamily):
+    def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for claim in claims:
+            with self.handle(claim, None) as connection:
+                outcomes.append(Applied(self.call(claim, connection)))
+        return outcomes
+
+
+class NoEvidence(WarehouseAdaptor):
+    """Drops a file anew whatever the ledger knows of it."""
+
+    name = "no-evidence"
+
+    @classmethod
+    def _family(cls, settings: Any) -> FileDropFamily:
+        family = super()._family(settings)
+        family.__class__ = _NoEvidence
+        return family
+
+
+class _NoEvidence(FileDropFamily):
+    def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        return super().apply([replace(claim, evidence=None) for claim in claims], journal)
+
+
+class BlindRetry(BlindErp):
+    """Makes a call again whose answer was lost."""
+
+    name = "blind-retry"
+
+    @classmethod
+    def _family(cls, settings: Any) -> SoapFamily:
+        family = super()._family(settings)
+        family.__class__ = _BlindRetry
+        return family
+
+
+class _BlindRetry(SoapFamily):
+    def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        return super().apply([replace(claim, evidence=None, in_doubt=False) for claim in claims], journal)
