@@ -81,7 +81,7 @@ class Admission:
         error = ConflictingEvent(f"the ledger has {entry.key} with other data, since {since}")
         dead = self._dead_letter(key, work.digest, work.delivery.message, error, work.opened)
         self._ledger.set_aside(dead)
-        log.error("dead letter", reason=dead.reason, error=dead.error, **facts_of(work.opened))
+        log.error("dead letter", reason=dead.reason, error=dead.error, **work.facts())
 
     def _dead_letter(
         self, key: Key, digest: str, message: Message, error: Exception, opened: Opened | None = None

@@ -14,7 +14,7 @@ from adapter_sdk.outcomes import reason_of
 from adapter_sdk.replies import reply_message
 from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Confirm, Message
-from adapter_sdk.work import Work, facts_of, facts_of_entry
+from adapter_sdk.work import Work, facts_of_entry
 
 log = structlog.get_logger("adaptor")
 
@@ -94,7 +94,7 @@ class Outbox:
                 self._send_outboxes([work])
             return
         (work,) = works
-        log.error("message cannot be sent", error=str(error), **facts_of(work.opened))
+        log.error("message cannot be sent", error=str(error), **work.facts())
         if work.end is not None and work.end.state is not State.APPLIED:
             end = replace(work.end, state=State.DEAD, unsent=False, due_at=None, reason=reason_of(error))
             self._ledger.record([end], self._clock())
@@ -108,7 +108,7 @@ class Outbox:
             if message.exchange != self._exchange:
                 raise BrokerError(f"the queue {message.routing_key} does not take a copy ({confirm.value})")
             if confirm is Confirm.RETURNED and not self._replies_required:
-                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts_of(work.opened))
+                log.warning("reply dropped: no queue wants it", reply_type=message.type, **work.facts())
                 continue
             settled = False
             log.error(
@@ -117,7 +117,7 @@ class Outbox:
                 reply_type=message.type,
                 remedy=f"bind a queue to exchange {self._exchange!r} with routing key {message.type!r}, "
                 'or set replies = "optional" in [runner]',
-                **facts_of(work.opened),
+                **work.facts(),
             )
         return settled
 

@@ -6,7 +6,9 @@ the memory: what was done is not done again, and its stored replies are publishe
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +26,7 @@ from adapter_sdk.errors import (
     LedgerError,
     PermanentError,
 )
+from adapter_sdk.events import Key
 from adapter_sdk.family import Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
 from adapter_sdk.outbox import Outbox, Publish
@@ -32,7 +35,7 @@ from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Delivery
-from adapter_sdk.work import InHand, Work, correlation_of, facts_of, first_of_each_key
+from adapter_sdk.work import InHand, Work, correlation_of, first_of_each_key
 
 log = structlog.get_logger("adaptor")
 
@@ -81,6 +84,7 @@ class Pipeline:
         self._clock = clock
         self._sleep = sleep
         self._in_hand = InHand()
+        self._unheard: Counter[Key] = Counter()
 
     def process(self, deliveries: Sequence[Delivery]) -> Settlement:
         """Take deliveries from receipt to settlement. Ack is always last.
@@ -96,9 +100,10 @@ class Pipeline:
             with self._in_hand.hold([work.opened.key for work in batch]):
                 self._claim(batch)  # durable: who works on it, and how often it was tried
                 reach("claimed")
-                self._apply([work for work in batch if work.claim is not None], settlement)
-                reach("applied")
-                self._record(batch)  # durable: what happened, and the replies
+                with self._taking_back_attempts(batch):
+                    self._apply([work for work in batch if work.claim is not None], settlement)
+                    reach("applied")
+                    self._record(batch)  # durable: what happened, and the replies
                 reach("recorded")
                 self._outbox.send(batch)  # confirmed by the broker
             for work in batch:
@@ -118,6 +123,18 @@ class Pipeline:
             with self._in_hand.hold([entry.key]):
                 swept += self._outbox.publish_again(entry, now)
         return swept
+
+    @contextmanager
+    def _taking_back_attempts(self, batch: Sequence[Work]) -> Iterator[None]:
+        """An attempt whose end the ledger could not be told is no sign that the event kills the process."""
+        keys = [work.opened.key for work in batch if work.claim is not None]
+        try:
+            yield
+        except LedgerError:
+            self._unheard.update(keys)
+            raise
+        for key in keys:
+            self._unheard.pop(key, None)
 
     # --- claim ---
 
@@ -140,18 +157,19 @@ class Pipeline:
                 case Verdict.GRANTED:
                     self._granted(work, entry, now)
                 case Verdict.DUPLICATE:
-                    log.info("duplicate", state=str(entry.state), **facts_of(work.opened))
+                    log.info("duplicate", state=str(entry.state), **work.facts())
                     work.outbox = self._outbox.messages_of(entry, now) if entry.unsent else []
                 case Verdict.STALE:
-                    log.info("stale original", attempts=entry.attempts, **facts_of(work.opened))
+                    log.info("stale original", **work.facts())
                 case Verdict.BUSY:
-                    log.info("in other hands", again_in=BUSY_DELAY, **facts_of(work.opened))
+                    log.info("in other hands", again_in=BUSY_DELAY, **work.facts())
                     work.comes_back = BUSY_DELAY
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)
 
     def _granted(self, work: Work, entry: Entry, now: float) -> None:
         in_doubt = entry.state in (State.CALLING, State.IN_DOUBT)
+        attempt = entry.attempts - self._unheard[entry.key]
         if work.refusal is None and work.handler is not None:
             try:
                 event = work.opened.validate(work.handler.data_type)
@@ -162,7 +180,7 @@ class Pipeline:
                     event=event,
                     handler=work.handler,
                     token=entry.token,
-                    attempt=entry.attempts,
+                    attempt=attempt,
                     evidence=entry.evidence,
                     replies=entry.replies,
                     in_doubt=in_doubt,
@@ -170,7 +188,7 @@ class Pipeline:
                 )
                 work.refusal = self._not_now(work.claim, entry, work.policy, now)
         if work.refusal is not None:
-            self._fail(work, work.refusal, in_doubt, entry.attempts)
+            self._fail(work, work.refusal, in_doubt, attempt)
             work.claim = None
 
     def _not_now(self, claim: Claim, entry: Entry, policy: RetryPolicy, now: float) -> Exception | None:
@@ -232,13 +250,13 @@ class Pipeline:
                 replies=outcome.replies,
                 unsent=bool(outcome.replies),
             )
-        log.info("applied", attempt=claim.attempt, replies=len(outcome.replies), **facts_of(work.opened))
+        log.info("applied", replies=len(outcome.replies), **work.facts())
 
     def _fail(self, work: Work, error: Exception, in_doubt: bool, attempt: int) -> None:
         """Decide what becomes of a failed attempt: its record, and the copy that the broker holds until the next."""
         if isinstance(error, ClaimLost):
             work.released = True
-            log.warning("claim lost", error=str(error), **facts_of(work.opened))
+            log.warning("claim lost", error=str(error), **work.facts())
             return
         entry = work.entry
         if entry is None:
@@ -261,7 +279,7 @@ class Pipeline:
             due_at=None if following.delay is None else now + following.delay,
             attempts=attempts,
         )
-        _log_failure(work, error, following.state, following.delay, attempt)
+        _log_failure(work, error, following.state, following.delay)
 
     # --- record ---
 
@@ -271,7 +289,7 @@ class Pipeline:
         for work, kept in zip(ending, self._ledger.record(records, self._clock()) if records else [], strict=True):
             if not kept:
                 work.released, work.outbox = True, []
-                log.warning("claim lost", error="another worker recorded this event", **facts_of(work.opened))
+                log.warning("claim lost", error="another worker recorded this event", **work.facts())
 
 
 def _try_at_once(outcome: Outcome, policy: RetryPolicy, tries: int) -> bool:
@@ -286,7 +304,7 @@ def _error_text(error: Exception) -> str:
     return "".join(traceback.format_exception(error))[-4000:]
 
 
-def _log_failure(work: Work, error: Exception, state: State, delay: float | None, attempt: int) -> None:
+def _log_failure(work: Work, error: Exception, state: State, delay: float | None) -> None:
     released = isinstance(error, BackendUnavailable)
     what = "released" if released else {State.DEAD: "dead letter", State.IN_DOUBT: "in doubt"}.get(state, "retry")
     write = log.warning if released or delay is not None else log.error
@@ -294,8 +312,7 @@ def _log_failure(work: Work, error: Exception, state: State, delay: float | None
         what,
         reason=reason_of(error),
         error=str(error) or type(error).__name__,
-        attempt=attempt,
         again_in=delay,
         exc_info=None if isinstance(error, AdaptorError) else error,
-        **facts_of(work.opened),
+        **work.facts(),
     )

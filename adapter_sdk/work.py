@@ -37,6 +37,10 @@ class Work:
     released: bool = False
     comes_back: float | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """What every log line of this event carries; `attempt` counts from 1."""
+        return {**facts_of(self.opened), "attempt": self.entry.attempts if self.entry else None}
+
 
 class InHand:
     """The keys that some worker of this process works on. A second delivery of one waits until the first has ended."""
@@ -73,7 +77,7 @@ def correlation_of(opened: Opened) -> str | None:
 
 
 def facts_of(opened: Opened) -> dict[str, Any]:
-    """What every log line of an event carries."""
+    """What identifies an event in a log line."""
     return {
         "event_id": opened.id,
         "event_type": opened.type,
