@@ -386,6 +386,28 @@ class TestOutages:
         bench.run()
         assert state_of(bench, placed("a")) is State.APPLIED
 
+    def test_an_outage_that_takes_the_ledger_along_costs_no_attempt(
+        self, bench_of: BenchOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where ledger and backend are one database, an attempt that could not be recorded is not counted."""
+        bench = bench_of(retry=RetryPolicy(immediate=0, delays=(5,)))
+        Erp.script = {"a": [BackendUnavailable("away")] * 4 + [TransientError("busy")]}
+        bench.send(placed("a"), placed("b"))
+
+        def down(*_: object) -> None:
+            raise LedgerError("the database is down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.ledger, "record", down)
+            for _ in range(4):
+                with pytest.raises(LedgerError):
+                    bench.step()
+        bench.run()
+        assert bench.ledger.counts() == {State.APPLIED: 2}
+        entry = bench.ledger.get(placed("a").key)
+        assert entry is not None
+        assert entry.attempts == 2
+
 
 class TestTroubleWithTheBroker:
     def test_a_failed_publication_settles_nothing_and_repeats_no_effect(self, bench: Bench) -> None:
