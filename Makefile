@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON_NEEDED := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format services lock clean
+.PHONY: help demo test check format torture services lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,15 @@ check: $(VENV)/.dev ## Lint, format, types and the rules of who may import whom:
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+EVENTS ?= 2000
+KILLS ?= 25
+BROKER_RESTARTS ?= 2
+SEED ?= 1
+
+torture: $(VENV)/.dev services ## Kill and cut everything, and count each effect (EVENTS=, KILLS=, BROKER_RESTARTS=, SEED=, FAMILIES=sql,files,soap, JSON=file)
+	$(BIN)/python -m tests.torture --events $(EVENTS) --kills $(KILLS) --broker-restarts $(BROKER_RESTARTS) \
+		--seed $(SEED) $(if $(FAMILIES),--families $(FAMILIES)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 services: $(VENV)/.dev ## Find RabbitMQ, PostgreSQL and PHP for the tests; as root, install what is missing
 	@$(BIN)/python -m tests.services

@@ -155,6 +155,7 @@ class Node:
             self._on_disk(queue["name"], *_QUEUE_TABLE)
             and (queue["type"] != "quorum" or self._on_disk(queue["name"], _QUORUM_NAMES))
             for queue in queues
+            if queue["durable"]
         )
 
     def _on_disk(self, queue: str, *files: str) -> bool:

@@ -1,0 +1,217 @@
+"""The protocol broken on purpose, one rule at a time: `python -m tests.torture.broken NAME run APP`.
+
+Each break goes with a pause at the place where it hurts, so that a run of moderate size meets it. A pause alone breaks
+nothing: `--broken nothing` takes all of them and must pass.
+"""
+
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pika import spec
+
+from adapter_sdk import outcomes, pipeline, replies
+from adapter_sdk.cli import main
+from adapter_sdk.errors import AdaptorError, InDoubt, PermanentError
+from adapter_sdk.family import Family
+from adapter_sdk.ledger import store
+from adapter_sdk.ledger.base import ClaimRequest, Entry, State, Verdict, decide
+from adapter_sdk.outbox import Outbox
+from adapter_sdk.runner import Runner
+from adapter_sdk.transport.base import Confirm, Delivery, Message
+from adapter_sdk.transport.rabbitmq import RabbitMQTransport
+from adaptors.files import adaptor as files
+from adaptors.files.staging import Staged
+from adaptors.soap.journal import LedgerCalls
+from adaptors.sql.adaptor import SqlFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """What is broken, and the family in which it shows."""
+
+    family: str
+    apply: Callable[[], None]
+    what: str
+
+
+def _pause_before(owner: Any, name: str, seconds: float) -> None:
+    original = getattr(owner, name)
+
+    def later(*arguments: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return original(*arguments, **named)
+
+    setattr(owner, name, later)
+
+
+def _pause_after(owner: Any, name: str, seconds: float) -> None:
+    original = getattr(owner, name)
+
+    def and_wait(*arguments: Any, **named: Any) -> Any:
+        result = original(*arguments, **named)
+        time.sleep(seconds)
+        return result
+
+    setattr(owner, name, and_wait)
+
+
+def pause_everywhere() -> None:
+    """Every pause that any break has, and no break."""
+    _pause_before(Family, "apply", 0.02)
+    _pause_before(SqlFamily, "apply", 0.1)
+    _pause_after(files, "release", 0.05)
+    _pause_after(Outbox, "send", 0.05)
+    _pause_before(RabbitMQTransport, "publish", 0.02)
+
+
+def ack_first() -> None:
+    """The delivery is settled before anything is done."""
+    process = Runner._process
+
+    def early(self: Runner, deliveries: list[Delivery]) -> None:
+        self.transport.ack(deliveries)
+        time.sleep(0.02)
+        process(self, deliveries)
+
+    setattr(Runner, "_process", early)  # noqa: B010 - mypy lets nobody assign to a method
+
+
+def random_reply_ids() -> None:
+    """Each attempt draws its reply ids anew."""
+    setattr(replies, "reply_id", lambda *_: str(uuid.uuid4()))  # noqa: B010 - as above
+
+
+def no_confirms() -> None:
+    """Publishing does not wait: what was handed to the socket counts as published."""
+    publish = RabbitMQTransport.publish
+
+    def unconfirmed(self: RabbitMQTransport, messages: Sequence[Message], *, timeout: float = 30.0) -> list[Confirm]:
+        def send() -> None:
+            time.sleep(0.05)
+            with suppress(AdaptorError):
+                publish(self, messages, timeout=timeout)
+
+        threading.Thread(target=send, daemon=True).start()
+        return [Confirm.CONFIRMED] * len(messages)
+
+    setattr(RabbitMQTransport, "publish", unconfirmed)  # noqa: B010 - as above
+
+
+def no_mandatory() -> None:
+    """A message that no queue wants is confirmed and gone."""
+    made = spec.Basic.Publish.__init__
+
+    def optional(self: Any, *arguments: Any, **named: Any) -> None:
+        made(self, *arguments, **{**named, "mandatory": False})
+
+    setattr(spec.Basic.Publish, "__init__", optional)  # noqa: B010 - as above
+
+
+def eager_key() -> None:
+    """A key that is in the ledger filters duplicates, whether its event was finished or not."""
+    unfinished = (State.CLAIMED, State.STAGED, State.CALLING)
+
+    def eager(entry: Entry, request: ClaimRequest) -> Verdict:
+        return Verdict.DUPLICATE if entry.state in unfinished else decide(entry, request)
+
+    setattr(store, "decide", eager)  # noqa: B010 - as above
+    _pause_before(Family, "apply", 0.02)
+
+
+def rename_without_evidence() -> None:
+    """The usual recipe: write under another name, sync, rename, and skip it if a file of the name is there."""
+    setattr(Staged, "read", classmethod(lambda cls, evidence: None))  # noqa: B010 - as above
+    files.FileDropAdaptor.exists = "same"
+    _pause_after(files, "release", 0.05)
+
+
+def blind_resend() -> None:
+    """A call in doubt is made again without asking."""
+
+    def again(self: Family[Any], claim: Any, journal: Any) -> Any:
+        self.forget_doubt(claim, journal)
+        return self.effect(claim, journal)
+
+    setattr(Family, "_settle_doubt", again)  # noqa: B010 - as above
+
+
+def verify_at_once() -> None:
+    """`verify` is asked while the backend may still be busy with the call."""
+    os.environ["TORTURE_SETTLE"] = "0"
+
+
+def no_attempt_fencing() -> None:
+    """An original that comes back after its copy is worked on as if there were none."""
+
+    def unfenced(entry: Entry, request: ClaimRequest) -> Verdict:
+        verdict = decide(entry, request)
+        return Verdict.GRANTED if verdict is Verdict.STALE else verdict
+
+    setattr(store, "decide", unfenced)  # noqa: B010 - as above
+    # The ledger counts attempts beside the header; without the fence there would be the header alone.
+    setattr(store, "max", lambda found, asked: asked)  # noqa: B010 - as above
+    _pause_after(Outbox, "send", 0.05)
+
+
+def no_token() -> None:
+    """Whoever comes last writes the end of an event, whoever owns it."""
+    for statement in ("_RECORD", "_NOTE"):
+        head, _, _ = getattr(store, statement).partition(" AND token = :token")
+        setattr(store, statement, f"{head} AND :token = :token")
+    _pause_before(SqlFamily, "apply", 0.1)
+
+
+def no_intent() -> None:
+    """A call leaves before the ledger knows of it."""
+    note = LedgerCalls._note
+
+    def forgetful(self: LedgerCalls, state: State) -> None:
+        if state is not State.CALLING:
+            note(self, state)
+
+    setattr(LedgerCalls, "_note", forgetful)  # noqa: B010 - as above
+
+
+def hot_requeue() -> None:
+    """What fails goes straight back to the queue, and is not counted."""
+    after_failure = outcomes.after_failure
+
+    def at_once(error: Exception, **facts: Any) -> outcomes.Next:
+        following = after_failure(error, **facts)
+        if isinstance(error, (PermanentError, InDoubt)) or following.delay is None:
+            return following
+        return outcomes.Next(state=State.CLAIMED, reason=following.reason, counts=False, release=True)
+
+    setattr(pipeline, "after_failure", at_once)  # noqa: B010 - as above
+
+
+BREAKS: dict[str, Break] = {
+    name.replace("_", "-"): Break(family, apply, (apply.__doc__ or "").strip())
+    for name, family, apply in (
+        ("nothing", "sql,files,soap", pause_everywhere),
+        ("ack_first", "sql", ack_first),
+        ("random_reply_ids", "sql", random_reply_ids),
+        ("no_confirms", "sql", no_confirms),
+        ("no_mandatory", "sql", no_mandatory),
+        ("eager_key", "files", eager_key),
+        ("rename_without_evidence", "files", rename_without_evidence),
+        ("blind_resend", "soap", blind_resend),
+        ("verify_at_once", "soap", verify_at_once),
+        ("no_attempt_fencing", "sql", no_attempt_fencing),
+        ("no_token", "sql", no_token),
+        ("no_intent", "soap", no_intent),
+        ("hot_requeue", "sql", hot_requeue),
+    )
+}
+
+
+if __name__ == "__main__":
+    BREAKS[sys.argv.pop(1)].apply()
+    main()

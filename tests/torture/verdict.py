@@ -1,0 +1,158 @@
+"""What the evidence of one family amounts to: counts, and every promise that was broken, in words. Pure."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from adapter_sdk.events import Key
+from adapter_sdk.replies import reply_id
+from tests.torture.backends import SOURCE
+from tests.torture.campaign import DELAYS, Evidence, Row
+from tests.torture.script import Fault, Kind, Planned
+
+LONGEST_SILENCE = 30.0
+"""Seconds after a fault within which work has to go on."""
+LARGEST = 300
+"""MiB that no adaptor process may exceed."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One line of the report. `broken` says which promises were not kept, with an example of each."""
+
+    family: str
+    backend: str
+    events: int
+    sent: int
+    seconds: float
+    kills: int
+    stops: int
+    cuts: int
+    half_open: int
+    unbound: int
+    broker_restarts: int
+    lost: int = 0
+    duplicated: int = 0
+    in_doubt: int = 0
+    dead: int = 0
+    replies_missing: int = 0
+    replies_wrong: int = 0
+    replies_again: int = 0
+    longest_silence: float = 0.0
+    largest_process: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report's file."""
+        return asdict(self)
+
+
+def judge(family: str, backend: str, evidence: Evidence, broker_restarts: int) -> Verdict:
+    """Compare what was planned with what the backend, the broker and the ledger hold."""
+    struck = evidence.struck
+    verdict = Verdict(
+        family,
+        backend,
+        events=len(evidence.accepted),
+        sent=evidence.sent,
+        seconds=round(evidence.seconds, 1),
+        kills=struck.get(Fault.KILL, 0),
+        stops=struck.get(Fault.STOP, 0),
+        cuts=struck.get(Fault.CUT, 0),
+        half_open=struck.get(Fault.HALF_OPEN, 0),
+        unbound=struck.get(Fault.UNBIND, 0),
+        broker_restarts=broker_restarts,
+        longest_silence=round(evidence.silence, 1),
+        largest_process=evidence.largest,
+        dead=evidence.unreadable,
+        broken=list(evidence.trouble),
+    )
+    complaints = Complaints()
+    for event in evidence.accepted.values():
+        _judge_event(family, event, evidence, verdict, complaints)
+    _judge_the_rest(evidence, complaints)
+    verdict.broken += complaints.sentences()
+    return verdict
+
+
+class Complaints:
+    """Broken promises by kind: how often, and the first few."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[str]] = {}
+
+    def add(self, what: str, example: str) -> None:
+        """One more of a kind."""
+        self._found.setdefault(what, []).append(example)
+
+    def sentences(self) -> list[str]:
+        """One for each kind."""
+        return [f"{what}: {len(found)}, such as {'; '.join(found[:3])}" for what, found in self._found.items()]
+
+
+def _judge_event(family: str, event: Planned, evidence: Evidence, verdict: Verdict, complaints: Complaints) -> None:
+    effects = evidence.effects.get(event.id, 0)
+    row = evidence.rows.get(event.id)
+    state = row.state if row else "unknown"
+    verdict.in_doubt += state == "in doubt"
+    verdict.dead += state == "dead"
+    known = f"{event.id} ({event.kind}, {state}{f': {row.reason}' if row and row.reason else ''})"
+    if effects > 1:
+        verdict.duplicated += 1
+        complaints.add("effect more than once", f"{known}, {effects} times")
+    if event.kind is Kind.MALFORMED:
+        return
+    if event.kind.dies:
+        if effects or state != "dead":
+            complaints.add("not set aside", f"{known}, {effects} effects")
+        return
+    if effects == 0 and state not in ("dead", "in doubt"):
+        verdict.lost += 1
+        complaints.add("lost", known)
+    if state == "dead" or (state == "in doubt" and event.kind is not Kind.UNASKED):
+        complaints.add("given up without need", known)
+    if state == "applied" or effects:
+        _judge_replies(family, event, row, evidence, verdict, complaints)
+
+
+def _judge_replies(
+    family: str, event: Planned, row: Row | None, evidence: Evidence, verdict: Verdict, complaints: Complaints
+) -> None:
+    if row is not None and row.state == "in doubt":
+        return  # nobody knows that it was applied, so nobody is told
+    replies = evidence.replies.get(event.id, {})
+    wrong = set(replies) - {reply_id(family, Key(SOURCE, event.id), 0)}
+    if not replies:
+        verdict.replies_missing += 1
+        complaints.add("reply missing", event.id)
+    if wrong:
+        verdict.replies_wrong += len(wrong)
+        complaints.add("reply under another id", event.id)
+    verdict.replies_again += sum(replies.values()) - len(replies)
+
+
+def _judge_the_rest(evidence: Evidence, complaints: Complaints) -> None:
+    malformed = sum(event.kind is Kind.MALFORMED for event in evidence.accepted.values())
+    if evidence.unreadable != malformed:
+        complaints.add("malformed events not set aside", f"{evidence.unreadable} of {malformed}")
+    for event in evidence.effects.keys() - evidence.accepted.keys():
+        complaints.add("effect of an event that nobody sent", event)
+    for event, row in evidence.rows.items():
+        if not row.final:
+            complaints.add("without an end", f"{event} ({row.state})")
+        if row.unsent:
+            complaints.add("messages left in the ledger", event)
+    for event, tries in evidence.tries.items():
+        if tries > len(DELAYS) + 1:
+            complaints.add("called more often than the retry policy allows", f"{event}, {tries} times")
+    for status in evidence.own_ends:
+        complaints.add("an adaptor ended by itself, or not with 0", f"status {status}")
+    _judge_the_limits(evidence, complaints)
+
+
+def _judge_the_limits(evidence: Evidence, complaints: Complaints) -> None:
+    if evidence.left_on_broker:
+        complaints.add("messages left on the broker", str(evidence.left_on_broker))
+    if evidence.silence > LONGEST_SILENCE:
+        complaints.add("work did not go on in time", f"{evidence.silence:.0f} s")
+    if evidence.largest > LARGEST:
+        complaints.add("an adaptor grew too large", f"{evidence.largest} MiB")
