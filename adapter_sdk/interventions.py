@@ -99,4 +99,4 @@ def _send(ledger: Ledger, transport: Transport, entry: Entry, messages: Sequence
             f"the ledger is changed, but the broker did not take {keys} ({confirms[0].value}): "
             "see that a queue is bound for it; the running adaptor tries again"
         )
-    ledger.sent([entry.key])
+    ledger.sent([(entry.key, entry.token)])

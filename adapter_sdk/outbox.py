@@ -77,11 +77,11 @@ class Outbox:
             self._send_without_the_unsendable(sending, error)
             return
         reach("published")
-        sent: list[Key] = []
+        sent: list[tuple[Key, str]] = []
         for work in sending:
             fates = [(message, next(confirms)) for message in work.outbox]
             if self._settled(work, fates):
-                sent.append(work.opened.key)
+                sent.append((work.opened.key, work.entry.token if work.entry else ""))
             else:
                 work.comes_back = RESEND_DELAY
         self._ledger.sent(sent)
@@ -144,6 +144,6 @@ class Outbox:
             return False
         if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
             return False
-        self._ledger.sent([entry.key])
+        self._ledger.sent([(entry.key, entry.token)])
         log.info("left-behind messages published", **facts_of_entry(entry), messages=len(messages))
         return True

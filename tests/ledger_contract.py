@@ -113,8 +113,8 @@ class LedgerContract:
     @pytest.mark.parametrize("state", [State.WAITING, State.IN_DOUBT])
     def test_an_original_behind_its_copy_is_stale(self, ledger: SqlLedger, state: State) -> None:
         """An original that comes back after its copy was confirmed is stale; the copy is granted."""
-        self.recorded(ledger, state, unsent=True, due_at=9.0)
-        ledger.sent([key()])
+        entry = self.recorded(ledger, state, unsent=True, due_at=9.0)
+        ledger.sent([(key(), entry.token)])
         assert ledger.claim([request()], 3.0)[0][0] is Verdict.STALE
         copy = self.claimed(ledger, attempts=1)
         assert copy.attempts == 2
@@ -278,8 +278,16 @@ class LedgerContract:
             self.recorded(ledger, State.APPLIED, str(number), replies=(REPLY,), unsent=True)
         assert [entry.key.id for entry in ledger.unsent(5.0, limit=2)] == ["0", "1"]
         assert ledger.unsent(2.0, limit=9) == []
-        ledger.sent([key("0"), key("2"), key("nowhere")])
+        tokens = {entry.key.id: entry.token for entry in ledger.unsent(5.0, limit=9)}
+        ledger.sent([(key("0"), tokens["0"]), (key("2"), tokens["2"]), (key("nowhere"), tokens["1"])])
         assert [entry.key.id for entry in ledger.unsent(5.0, limit=9)] == ["1"]
+
+    def test_a_late_confirm_says_nothing_of_a_newer_claim(self, ledger: SqlLedger) -> None:
+        """What an earlier claim had confirmed does not mark the messages of the claim after it as sent."""
+        first = self.recorded(ledger, State.WAITING, unsent=True, due_at=9.0)
+        second = self.recorded(ledger, State.WAITING, unsent=True, due_at=9.0)
+        ledger.sent([(key(), first.token)])
+        assert [entry.token for entry in ledger.unsent(99.0, limit=9)] == [second.token]
 
     # --- dead letters ---
 

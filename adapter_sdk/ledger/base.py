@@ -201,8 +201,11 @@ class Ledger(Journal, Protocol):
         """Write the ends of attempts in one commit; False where the claim was lost."""
         ...
 
-    def sent(self, keys: Iterable[Key]) -> None:
-        """The broker has confirmed all messages of these events."""
+    def sent(self, claims: Iterable[tuple[Key, str]]) -> None:
+        """The broker has confirmed all messages of these events, given with the tokens that their messages belong to.
+
+        A row that has been claimed anew since then has messages of its own, and is left alone.
+        """
         ...
 
     def set_aside(self, entry: Entry) -> None:

@@ -10,9 +10,10 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol
 
-from adapter_sdk.errors import LedgerError
+from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict, decide
 from adapter_sdk.ledger.codec import (
@@ -201,8 +202,9 @@ class SqlLedger:
             found = rows.fetch(f"SELECT last FROM adaptor_sequence {schema}", {})
         version = found[0][0] if found else None
         if version != SCHEMA_VERSION:
-            raise LedgerError(
-                f"the ledger in {self.database.place} has schema version {version}; this toolkit has {SCHEMA_VERSION}"
+            raise ConfigError(
+                f"the ledger in {self.database.place} has schema version {version}; this toolkit has {SCHEMA_VERSION}: "
+                "run the release of the toolkit that made it, or give the adaptor another ledger"
             )
 
     def install(self) -> None:
@@ -298,12 +300,12 @@ class SqlLedger:
             for entry, record in zip(found, records, strict=True)
         ]
 
-    def sent(self, keys: Iterable[Key]) -> None:
+    def sent(self, claims: Iterable[tuple[Key, str]]) -> None:
         """The broker has confirmed all messages of these events."""
-        values = [self._id(key) for key in sorted(keys, key=event_hash)]
+        values = sorted(({**self._id(key), "token": token} for key, token in claims), key=itemgetter("event_hash"))
         if values:
             with self.database.transaction() as rows:
-                rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {_ROW}", values)
+                rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {_ROW} AND token = :token", values)
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:

@@ -22,6 +22,7 @@ def configure_logs(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _in_order,
     ]
     render: list[Processor] = (
         # The default traceback shows local variables, and with them payloads and secrets.
@@ -39,6 +40,12 @@ def configure_logs(
         cache_logger_on_first_use=False,
     )
     _catch_library_logs(stream, [*shared, _logger_name], render)
+
+
+def _in_order(_: Any, __: str, line: Any) -> Any:
+    """What happened, when and where stands first in a line."""
+    first = {name: line[name] for name in ("timestamp", "level", "event", "adaptor") if name in line}
+    return {**first, **line}
 
 
 def _without_nothing(_: Any, __: str, line: Any) -> Any:
