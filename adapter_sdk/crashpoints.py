@@ -1,7 +1,7 @@
 """Crash points: the named moments between receiving a delivery and settling it at which a test can kill the process.
 
-In production `reach` does nothing. With `ADAPTOR_CRASH_POINT=claimed` in the environment the process kills itself with
-SIGKILL when it gets there; `claimed:3` waits for the third time.
+In production `reach` does nothing. With `ADAPTOR_CRASH_POINT=claimed` in the environment a running adaptor kills itself
+with SIGKILL when it gets there; `claimed:3` waits for the third time.
 """
 
 import os
@@ -50,9 +50,7 @@ class _Armed:
         self._reached = count(1)
 
     def reach(self, point: str) -> None:
-        if point not in POINTS:
-            raise LookupError(f"{point!r} is not a crash point; they stand in adapter_sdk.crashpoints.POINTS")
-        if point == self._point and next(self._reached) == self._times:
+        if _known(point) == self._point and next(self._reached) == self._times:
             os.write(2, last_words(point).encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -69,21 +67,29 @@ def reach(point: str) -> None:
 
 
 def arm(point: str, times: int = 1) -> None:
-    """Make this process die when it reaches `point` for the `times`-th time. Raises ConfigError for an unknown one."""
+    """Make this process die when it comes to `point` for the `times`-th time. Raises LookupError for an unknown one."""
     global _armed  # noqa: PLW0603  # a name of the module is the cheapest thing that `reach` can look at
-    if point not in POINTS or times < 1:
+    _armed = _Armed(_known(point), times)
+
+
+def arm_from_environment() -> None:
+    """Do what `ADAPTOR_CRASH_POINT` asks for, if it is set. Raises ConfigError if that cannot be done."""
+    wanted = os.environ.get(VARIABLE)
+    if not wanted:
+        return
+    point, _, times = (wanted if ":" in wanted else f"{wanted}:1").partition(":")
+    if point not in POINTS or not times.isdecimal() or int(times) < 1:
         raise ConfigError(
-            f"{VARIABLE}: {point}:{times} is not possible; write NAME or NAME:COUNT with a COUNT from 1 and a NAME of "
+            f"{VARIABLE}={wanted} is not possible; give NAME or NAME:COUNT, with a COUNT from 1 and for NAME one of "
             f"{', '.join(POINTS)}"
         )
-    _armed = _Armed(point, times)
+    arm(point, int(times))
 
 
-def _arm_from_environment() -> None:
-    if wanted := os.environ.get(VARIABLE):
-        point, _, times = wanted.partition(":")
-        arm(point, int(times) if times.isdecimal() else 0 if times else 1)
+def _known(point: str) -> str:
+    if point not in POINTS:
+        raise LookupError(f"{point!r} is not a crash point; they stand in adapter_sdk.crashpoints.POINTS")
+    return point
 
 
 _armed: _Armed | None = None
-_arm_from_environment()

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
-from adapter_sdk.crashpoints import reach
+from adapter_sdk.crashpoints import arm_from_environment, reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
 from adapter_sdk.family import Family
@@ -99,6 +99,7 @@ class Runner:
 
     def run(self) -> None:
         """Run until `stop`. Raises ConfigError, with every fault known, if it cannot run as it is configured."""
+        arm_from_environment()
         faults = self._family.check()
         if faults:
             raise ConfigError(*faults)

@@ -21,7 +21,7 @@ from adapter_sdk.transport.base import Delivery
 from adaptors.files.adaptor import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
-from adaptors.sql.adaptor import SqlFamily
+from adaptors.sql.adaptor import DatabaseFamily, SqlFamily
 from samples.shop.events import OrderBooked, OrderPlaced
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse_adaptor import WarehouseAdaptor
@@ -79,7 +79,7 @@ class AckFirst(StockAdaptor):
     name = "ack-first"
 
     @classmethod
-    def _family(cls, settings: Any) -> SqlFamily:
+    def _family(cls, settings: Any) -> DatabaseFamily:
         if _in_the_adaptors_process():
             process = Runner._process
 
@@ -98,7 +98,7 @@ class NeverAck(StockAdaptor):
     name = "never-ack"
 
     @classmethod
-    def _family(cls, settings: Any) -> SqlFamily:
+    def _family(cls, settings: Any) -> DatabaseFamily:
         if _in_the_adaptors_process():
 
             def never_ack(self: Runner, deliveries: list[Delivery]) -> None:
@@ -114,13 +114,13 @@ class EagerKey(StockAdaptor):
     name = "eager-key"
 
     @classmethod
-    def _family(cls, settings: Any) -> SqlFamily:
+    def _family(cls, settings: Any) -> DatabaseFamily:
         if _in_the_adaptors_process():
 
             def filter_claims(entry: Entry, *others: Any) -> Verdict:
                 return Verdict.DUPLICATE if entry.state is State.CLAIMED else decide(entry, *others)
 
-            store.decide = filter_claims  # type: ignore[attr-defined]
+            store.decide = filter_claims  # type: ignore[assignment, attr-defined]
         return super()._family(settings)
 
 
@@ -130,7 +130,7 @@ class RandomReplyIds(StockAdaptor):
     name = "random-reply-ids"
 
     @classmethod
-    def _family(cls, settings: Any) -> SqlFamily:
+    def _family(cls, settings: Any) -> DatabaseFamily:
         if _in_the_adaptors_process():
             sealing.reply_id = lambda *_: str(uuid.uuid4())
         return super()._family(settings)

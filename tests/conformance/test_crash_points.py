@@ -64,10 +64,10 @@ def stock_in_postgresql(url: str) -> BackendUnderTest:
     def effects() -> Mapping[str, int]:
         with engine.connect() as connection:
             rows = connection.execute(
-                text("SELECT order_id, COUNT(*) AS count FROM reservation GROUP BY order_id")
+                text("SELECT order_id, COUNT(*) AS times FROM reservation GROUP BY order_id")
             ).all()
         engine.dispose()
-        return {row.order_id: row.count for row in rows}
+        return {row.order_id: row.times for row in rows}
 
     return BackendUnderTest({"sql": {"url": url}}, three(placed), effects)
 
@@ -184,7 +184,7 @@ class TestErpThatCannotBeAsked(OnRabbitMQ):
 def broken_after(crash: Crash, adaptor: type[Adaptor], backend: BackendUnderTest, url: str, folder: Path) -> list[str]:
     """What the suite has to say of an adaptor after one crash."""
     folder.mkdir()
-    trial = Trial(adaptor, backend, url, folder, patience=3)
+    trial = Trial(adaptor, backend, url, folder, patience=2)
     return broken_promises(trial.run(crash), adaptor, trial.family)
 
 

@@ -20,8 +20,8 @@ class CrashPointSuite:
     """Subclass it, give `adaptor` and the fixtures `broker_url` and `backend`, and every crash point is tried.
 
     A crash point that the adaptor never passes fails its test. One that is not on your adaptor's way, such as a call
-    that it does not make, stands in `unreached` with the reason and is skipped with it. `preload` names modules that the
-    adaptor imports only when it runs, such as a database driver: imported beforehand they cost each process nothing.
+    that it does not make, stands in `unreached` with the reason and is skipped with it. `preload` names modules that
+    the adaptor imports only when it runs, such as a database driver: they are imported once for all processes.
     """
 
     adaptor: ClassVar[type[Adaptor]]
