@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from adapter_sdk import Key, LedgerError
+from adapter_sdk import ConfigError, Key, LedgerError
 from adapter_sdk.ledger.base import NoJournal, Reply, State
 from adapter_sdk.ledger.codec import (
     pack_json,
