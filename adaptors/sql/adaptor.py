@@ -1,49 +1,37 @@
 """SqlAdaptor: effect, record and replies commit in one transaction of the backend's own database."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.crashpoints import reach
-from adapter_sdk.errors import BackendUnavailable, ConfigError
-from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
+from adapter_sdk.errors import BackendUnavailable, ConfigError, InDoubt, LedgerError
+from adapter_sdk.family import Applied, Claim, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State
 from adapter_sdk.ledger.shared import SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
-from adapter_sdk.settings import Section
 from adaptors.sql.connection import Connection, make_engine
 from adaptors.sql.failures import translate
+from adaptors.sql.settings import SqlSettings
+from adaptors.sql.transaction import HIDDEN_END, Transaction
 
-
-def _beside_the_file(url: SecretStr, info: ValidationInfo) -> SecretStr:
-    """A relative SQLite path is taken from the folder of `adaptor.toml`, as every path of the settings is."""
-    text = url.get_secret_value()
-    scheme, slashes, path = text.partition(":///")
-    if not (scheme.startswith("sqlite") and slashes) or path.startswith("/") or path in ("", ":memory:"):
-        return url
-    folder = (info.context or {}).get("folder") or Path()
-    return SecretStr(f"{scheme}:///{folder / path}")
-
-
-class SqlSettings(Section):
-    """`[sql]`: the backend's database, as an SQLAlchemy URL such as `postgresql+psycopg://user:password@host/name`."""
-
-    url: Annotated[SecretStr, AfterValidator(_beside_the_file)]
-    timeout: float = Field(default=30.0, gt=0, description="seconds of one statement, where the database can limit it")
+_LEDGER_DATABASES = ("postgresql", "sqlite")
 
 
 class SqlAdaptor(Adaptor):
     """Base of adaptors whose backend is a database.
 
     Handlers take `(self, event, db)` with `db: Connection`. The ledger is a table in the same database, made by
-    `adaptor sql install`, so the effect happens once.
+    `adaptor sql install`, so the effect happens once. Where no table may be added, `[sql] ledger = "local"` keeps it
+    outside, and `verify` settles what a crash leaves in doubt.
     """
 
     _handle_type = Connection
@@ -51,24 +39,16 @@ class SqlAdaptor(Adaptor):
     _settings_model = SqlSettings
 
     @classmethod
-    def _family(cls, settings: Any) -> "SqlFamily":
-        return SqlFamily(cls.name, settings)
+    def _family(cls, settings: Any) -> "DatabaseFamily":
+        return SqlFamily(cls.name, settings) if settings.ledger == "backend" else LocalLedgerFamily(settings)
 
 
-class SqlFamily(Family[Connection]):
-    """One transaction per event: the handler's statements, the ledger's final row and the replies."""
+class DatabaseFamily(Family[Connection]):
+    """A transaction for each event, in a database that SQLAlchemy reaches."""
 
-    promise = "The effect happens once: it commits together with the record that it happened."
-    leaves_doubt = False
-
-    def __init__(self, name: str, settings: SqlSettings) -> None:
+    def __init__(self, settings: SqlSettings) -> None:
         self._settings = settings
         self._engine = _engine(settings.url.get_secret_value())
-        self._ledger = SqlLedger(SharedDatabase(self._engine), name)
-
-    def ledger(self) -> SqlLedger:
-        """The ledger inside the backend's database."""
-        return self._ledger
 
     def check(self) -> list[str]:
         """A SQLite file that is not there is a mistyped path: opening it would make an empty database."""
@@ -83,63 +63,149 @@ class SqlFamily(Family[Connection]):
             with self._engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
-            raise BackendUnavailable(f"{self._place}: {translate(error)}") from error
+            place = self._engine.url.render_as_string(hide_password=True)
+            raise BackendUnavailable(f"{place}: {translate(error)}") from error
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._engine.dispose()
 
+    @contextmanager
+    def handle(self, claim: Claim, journal: Journal | None) -> Iterator[Connection]:
+        """A connection in a transaction: committed when the block ends, rolled back when it raises."""
+        with self._transaction(claim).open() as connection:
+            yield connection
+
+    def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        """Call the handler in a transaction of its own. What a family adds to it is in the two methods below."""
+        transaction = self._transaction(claim)
+        try:
+            with transaction.open() as connection:
+                replies = self.call(claim, connection)
+                self._finish(claim, transaction, connection, replies)
+                reach("sql.made")
+        except Exception as error:
+            if transaction.committing and isinstance(error, SQLAlchemyError):
+                replies = self._look_up(claim, transaction, replies, error)
+            elif (failure := _failure(transaction, error)) is error:
+                raise
+            else:
+                raise failure from error
+        reach("sql.committed")
+        return replies
+
+    def _finish(
+        self, claim: Claim, transaction: Transaction, connection: Connection, replies: tuple[Reply, ...]
+    ) -> None:
+        """The last thing before COMMIT."""
+
+    @abstractmethod
+    def _look_up(
+        self, claim: Claim, transaction: Transaction, replies: tuple[Reply, ...], error: SQLAlchemyError
+    ) -> tuple[Reply, ...]:
+        """The answer to COMMIT was lost: the replies if the effect happened; else raises what is known of it."""
+
+    def _transaction(self, claim: Claim) -> Transaction:
+        return Transaction(self._engine, claim.handler.options.timeout or self._settings.timeout)
+
+
+class SqlFamily(DatabaseFamily):
+    """One transaction per event: the handler's statements, the ledger's final row and the replies."""
+
+    promise = "The effect happens once: it commits together with the record that it happened."
+    leaves_doubt = False
+
+    def __init__(self, name: str, settings: SqlSettings) -> None:
+        super().__init__(settings)
+        self._ledger = SqlLedger(SharedDatabase(self._engine), name)
+
+    def ledger(self) -> SqlLedger:
+        """The ledger inside the backend's database."""
+        return self._ledger
+
+    def check(self) -> list[str]:
+        """As for every database; and the ledger's own SQL is that of PostgreSQL and SQLite."""
+        name = self._engine.dialect.name
+        if name in _LEDGER_DATABASES:
+            return super().check()
+        return [f'[sql] ledger: it cannot be kept in {name}; set ledger = "local", and give the handlers a `verify`']
+
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
         """One transaction per claim; the ledger's row is part of it, so `journal` is not needed."""
-        return [self._apply(claim) for claim in claims]
+        return [self._apply(claim, journal) for claim in claims]
 
-    def _apply(self, claim: Claim) -> Outcome:
-        committing = False
-        try:
-            with self.handle(claim, None) as connection:
-                replies = self.call(claim, connection)
-                self._record(connection, claim, replies)
-                reach("sql.made")
-                committing = True
-        except SQLAlchemyError as error:
-            return self._look_up(claim, error) if committing else Failed(_caused(translate(error), error))
-        except Exception as error:  # noqa: BLE001  # the handler's own failure is the outcome of this event
-            return Failed(error)
-        reach("sql.committed")
-        return Applied(replies, recorded=True)
+    def _apply(self, claim: Claim, journal: Journal) -> Outcome:
+        # What `verify` finds to be there was not recorded with it.
+        recorded = not claim.in_doubt
+        outcome = self.apply_one(claim, journal)
+        return replace(outcome, recorded=recorded) if isinstance(outcome, Applied) else outcome
 
-    def _record(self, connection: Connection, claim: Claim, replies: tuple[Reply, ...]) -> None:
+    def _finish(
+        self, claim: Claim, transaction: Transaction, connection: Connection, replies: tuple[Reply, ...]
+    ) -> None:
+        transaction.check(connection)
         record = Record(key=claim.key, token=claim.token, state=State.APPLIED, replies=replies, unsent=bool(replies))
         kept = self._ledger.record_in(SharedRows(connection), [record], self._ledger.clock())
         if kept != [True]:
             raise ClaimLost(f"another worker has taken over {claim.key}")
 
-    def _look_up(self, claim: Claim, error: SQLAlchemyError) -> Outcome:
-        """The answer to COMMIT was lost: the ledger's row, which commits with the effect, tells whether it happened."""
+    def _look_up(
+        self, claim: Claim, transaction: Transaction, replies: tuple[Reply, ...], error: SQLAlchemyError
+    ) -> tuple[Reply, ...]:
+        """The ledger's row, which commits with the effect, tells whether it happened."""
         entry = self._ledger.get(claim.key)
-        if entry is not None and entry.state is State.APPLIED:
-            return Applied(entry.replies, recorded=True)
-        return Failed(_caused(translate(error), error))
+        if entry is None or entry.state is not State.APPLIED:
+            raise translate(error) from error
+        return entry.replies
 
-    @contextmanager
-    def handle(self, claim: Claim, journal: Journal | None) -> Iterator[Connection]:
-        """A connection in a transaction: committed when the block ends, rolled back when it raises."""
-        connection = Connection(self._engine)
+
+class LocalLedgerFamily(DatabaseFamily):
+    """One transaction per event, in a database that has no place for the ledger.
+
+    The row says CALLING before the transaction begins. So an event whose process died around COMMIT is in doubt.
+    """
+
+    promise = (
+        "At most one unverified transaction: a crash around COMMIT leaves the event in doubt, to be settled by"
+        " `verify`, by doing it again if it is idempotent, or by a person."
+    )
+
+    def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        """As for every database, between two notes in the ledger."""
+        if claim.handler.options.idempotent:
+            return super().effect(claim, journal)
+        _note(claim, journal, State.CALLING)
         try:
-            with connection.begin():
-                self._limit_time(connection, claim)
-                yield connection
-        finally:
-            connection.close()
+            return super().effect(claim, journal)
+        except InDoubt:
+            raise
+        except Exception:
+            _note(claim, journal, State.CLAIMED)  # rolled back: a crash from here on leaves no doubt
+            raise
 
-    def _limit_time(self, connection: Connection, claim: Claim) -> None:
-        if connection.dialect.name == "postgresql":
-            seconds = claim.handler.options.timeout or self._settings.timeout
-            connection.execute(text(f"SET LOCAL statement_timeout = {round(seconds * 1000)}"))
+    def _look_up(
+        self, claim: Claim, transaction: Transaction, replies: tuple[Reply, ...], error: SQLAlchemyError
+    ) -> tuple[Reply, ...]:
+        """Where the database cannot tell either, the event is in doubt."""
+        meaning = translate(error)
+        fate = transaction.fate()
+        if fate == "committed":
+            return replies
+        if fate == "aborted" or not isinstance(meaning, BackendUnavailable):
+            raise meaning from error
+        raise InDoubt(f"the answer to COMMIT was lost: {meaning}") from error
 
-    @property
-    def _place(self) -> str:
-        return self._engine.url.render_as_string(hide_password=True)
+
+def _note(claim: Claim, journal: Journal, state: State) -> None:
+    with journal.transaction() as transaction:
+        transaction.note(claim.key, claim.token, state, {})
+
+
+def _failure(transaction: Transaction, error: Exception) -> Exception:
+    """What an error before COMMIT means: nothing of the effect is there, unless its transaction was ended in secret."""
+    meaning = translate(error) if isinstance(error, SQLAlchemyError) else error
+    known = isinstance(meaning, InDoubt | LedgerError | BackendUnavailable)
+    return InDoubt(HIDDEN_END) if not known and transaction.fate() == "committed" else meaning
 
 
 def _engine(url: str) -> Engine:
@@ -150,8 +216,3 @@ def _engine(url: str) -> Engine:
     except ImportError as error:
         missing = f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip"
         raise ConfigError(missing) from error
-
-
-def _caused(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error

@@ -1,5 +1,8 @@
 """The database handle of a handler: an SQLAlchemy connection inside a transaction that the toolkit ends."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import sqlalchemy
@@ -9,6 +12,7 @@ from adapter_sdk.errors import ConfigError, PermanentError
 
 # How long a SQLite transaction waits for another's, in seconds.
 _SQLITE_BUSY_TIMEOUT = 10.0
+_GUARDED = "adaptor.guarded"
 
 
 class Connection(sqlalchemy.Connection):
@@ -48,13 +52,31 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+@contextmanager
+def guarded(connection: sqlalchemy.Connection) -> Iterator[None]:
+    """While the block runs, SQLite refuses every statement that would end the transaction."""
+    facts = connection.info
+    facts[_GUARDED] = True
+    try:
+        yield
+    finally:
+        facts[_GUARDED] = False
+
+
 def _begin_at_the_beginning(engine: Engine) -> None:
     """Python's sqlite3 opens a transaction at the first write only; what a handler reads before would be outside it."""
 
     @event.listens_for(engine, "connect")
-    def no_implicit_begin(dbapi_connection: sqlalchemy.engine.interfaces.DBAPIConnection, _: object) -> None:
-        dbapi_connection.isolation_level = None
-        dbapi_connection.execute(f"PRAGMA busy_timeout = {int(_SQLITE_BUSY_TIMEOUT * 1000)}")
+    def prepare(raw: sqlite3.Connection, pooled: sqlalchemy.pool.ConnectionPoolEntry) -> None:
+        raw.isolation_level = None
+        raw.execute(f"PRAGMA busy_timeout = {int(_SQLITE_BUSY_TIMEOUT * 1000)}")
+        raw.set_authorizer(
+            lambda action, *_: (
+                sqlite3.SQLITE_DENY
+                if action == sqlite3.SQLITE_TRANSACTION and pooled.info.get(_GUARDED)
+                else sqlite3.SQLITE_OK
+            )
+        )
 
     @event.listens_for(engine, "begin")
     def explicit_begin(connection: sqlalchemy.Connection) -> None:

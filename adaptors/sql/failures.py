@@ -2,7 +2,7 @@
 
 from sqlalchemy import exc
 
-from adapter_sdk.errors import AdaptorError, BackendUnavailable, Refused, TransientError
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, PermanentError, Refused, TransientError
 
 # SQLSTATE classes of ISO 9075 and appendix A of the PostgreSQL manual.
 _GONE = ("08", "57P", "53")
@@ -24,6 +24,8 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
             return BackendUnavailable(text)
         if code.startswith(_LATER) or code in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT_FOREIGNKEY"):
             return TransientError(text)
+        if code == "SQLITE_AUTH":
+            return PermanentError(f"a handler does not end the transaction: return or raise ({text})")
         # A driver that sees for itself that a value cannot be sent raises DataError without any code.
         refused = code.startswith((*_REFUSED, "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG"))
         if refused or (not code and isinstance(error, exc.DataError)):
