@@ -23,7 +23,6 @@ from samples.shop.events import OrderLine, OrderPlaced, StockReserved
 from samples.shop.stock import program as stock
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse.program import Warehouse
-from samples.shop.warehouse_adaptor import WarehouseAdaptor
 from tests.conformance import crash_point_adaptors as adaptors
 from tests.services.waiting import wait_until
 
@@ -138,18 +137,7 @@ class TestStockInPostgresql(OnRabbitMQ):
 
 
 class TestWarehouse(OnRabbitMQ):
-    """files: the reader takes each file away at once, so that nothing in its folder tells what was dropped."""
-
-    adaptor = WarehouseAdaptor
-
-    @pytest.fixture
-    def backend(self, tmp_path: Path) -> Iterator[BackendUnderTest]:
-        with warehouse(tmp_path) as backend:
-            yield backend
-
-
-class TestMarkedWarehouse(OnRabbitMQ):
-    """files, with a marker after each."""
+    """files, a marker after each: the reader takes files away at once, so its folder does not tell what was dropped."""
 
     adaptor = adaptors.MarkedWarehouse
 

@@ -28,18 +28,25 @@ _ALWAYS = (__name__, "adapter_sdk.transport.rabbitmq", "adapter_sdk.ledger.share
 class AdaptorProcess:
     """One run of an adaptor, from its start to its end. Standard error and logs go to the file `log`.
 
-    It dies at crash point `point` if one is given. With `fails_first` the first attempt of each event fails with a
-    TransientError before the family has seen it.
+    It dies at crash point `point`, if one is given, when it comes there for the `times`-th time. With `fails_first` the
+    first attempt of each event fails with a TransientError before the family has seen it.
     """
 
     def __init__(
-        self, adaptor: type[Adaptor], settings: Settings, log: Path, *, point: str | None, fails_first: bool = False
+        self,
+        adaptor: type[Adaptor],
+        settings: Settings,
+        log: Path,
+        point: str | None = None,
+        times: int = 1,
+        *,
+        fails_first: bool = False,
     ) -> None:
         self.point = point
         self._log = log
         self._written = log.stat().st_size if log.exists() else 0
         self._process = _CONTEXT.Process(
-            target=_run, args=(adaptor, settings, log, point, fails_first), name=adaptor.name, daemon=True
+            target=_run, args=(adaptor, settings, log, point, times, fails_first), name=adaptor.name, daemon=True
         )
         self._process.start()
 
@@ -87,7 +94,9 @@ def preload(modules: Iterable[str]) -> None:
     _CONTEXT.set_forkserver_preload([*_ALWAYS, *sorted(modules)])
 
 
-def _run(adaptor: type[Adaptor], settings: Settings, log: Path, point: str | None, fails_first: bool) -> None:
+def _run(
+    adaptor: type[Adaptor], settings: Settings, log: Path, point: str | None, times: int, fails_first: bool
+) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -95,7 +104,7 @@ def _run(adaptor: type[Adaptor], settings: Settings, log: Path, point: str | Non
     os.close(descriptor)
     configure_logs("info", "json")
     if point is not None:
-        crashpoints.arm(point)
+        crashpoints.arm(point, times)
     broker = settings.broker
     runner = Runner(adaptor, settings, transport_for(broker.url.get_secret_value(), heartbeat=broker.heartbeat))
     if fails_first:

@@ -26,6 +26,7 @@ def broken_promises(findings: Findings, adaptor: type[Adaptor], family: Family[A
     faults += [
         f"not settled: {count} message(s) left in the queue {queue}" for queue, count in findings.left.items() if count
     ]
+    faults += [f"{key}: accounted for twice: the ledger has this dead letter besides" for key in findings.strays]
     where = f"{findings.crash}, where {POINTS[findings.crash.point]}"
     return [f"{fault} [{where}] [promise: {family.promise}]" for fault in faults]
 

@@ -52,17 +52,21 @@ class BackendUnderTest:
 class Crash:
     """Where and when the adaptor dies.
 
-    `redelivered`: it has died once before, with the claims made. `fails_first`: the first attempt of every event fails,
-    so that the broker holds a copy of it. `unreadable_data`: one more event is published, that becomes a dead letter.
+    `times`: when it comes to the point for that time. `redelivered`: it has died once before, with the claims made.
+    `fails_first`: the first attempt of every event fails, so that the broker holds a copy of it. `unreadable_data`: one
+    more event is published, that becomes a dead letter.
     """
 
     point: str
+    times: int = 1
     redelivered: bool = False
     fails_first: bool = False
     unreadable_data: bool = False
 
     def __str__(self) -> str:
         more = [name for name in ("redelivered", "fails_first", "unreadable_data") if getattr(self, name)]
+        if self.times > 1:
+            more.append(f"time {self.times}")
         return f"killed at {self.point!r}" + (f" ({', '.join(more).replace('_', ' ')})" if more else "")
 
 
@@ -70,7 +74,8 @@ class Crash:
 class Findings:
     """What there is when all has come to rest. `replies` are the messages that came out, by the event they answer.
 
-    `left` is what still lies in the adaptor's queues, by queue.
+    `left` is what still lies in the adaptor's queues, by queue. `strays` are dead letters that stand for none of the
+    events and yet came of them.
     """
 
     crash: Crash
@@ -80,6 +85,7 @@ class Findings:
     effects: Mapping[str, int]
     replies: Mapping[str, Sequence[Message]]
     left: Mapping[str, int]
+    strays: Sequence[Key] = ()
 
 
 class Broker:
@@ -154,14 +160,22 @@ class Trial:
             self._die(crash)
             left = self._finish(crash, ledger, broker, keys)
             entries = {key: entry for key in keys if (entry := ledger.get(key)) is not None}
+            strays = _strays(ledger, keys)
             replies = self._replies(broker, entries)
-        doomed_key = doomed[0] if doomed else None
-        effects = self.backend.effects()
-        return Findings(crash, self.backend.events, doomed_key, entries, effects, replies, left)
+        return Findings(
+            crash=crash,
+            events=self.backend.events,
+            doomed=doomed[0] if doomed else None,
+            entries=entries,
+            effects=self.backend.effects(),
+            replies=replies,
+            left=left,
+            strays=strays,
+        )
 
     def _die(self, crash: Crash) -> None:
-        for point in ("claimed", crash.point) if crash.redelivered else (crash.point,):
-            process = self._start(crash, point)
+        for point, times in (("claimed", 1), (crash.point, crash.times))[not crash.redelivered :]:
+            process = self._start(crash, point, times)
             ended = process.wait(self.patience)
             if not process.died_as_told:
                 said, ending = process.said(), process.ending()
@@ -189,9 +203,9 @@ class Trial:
                 raise NotAsTold(f"{crash}: started again, the process {process.ending()}. It said:\n{process.said()}")
             deaths_left = max(0, deaths_left - 1)
 
-    def _start(self, crash: Crash, point: str | None) -> AdaptorProcess:
+    def _start(self, crash: Crash, point: str | None, times: int = 1) -> AdaptorProcess:
         log = self.folder / "adaptor.log"
-        return AdaptorProcess(self.adaptor, self.settings, log, point=point, fails_first=crash.fails_first)
+        return AdaptorProcess(self.adaptor, self.settings, log, point, times, fails_first=crash.fails_first)
 
     def _at_rest(self, ledger: Ledger, broker: Broker, keys: Sequence[Key]) -> bool:
         return all(_ended(ledger.get(key)) for key in keys) and not any(self._left(broker).values())
@@ -237,6 +251,13 @@ def _ended(entry: Entry | None) -> bool:
     if entry is None or entry.unsent:
         return False
     return entry.state in (State.APPLIED, State.DEAD) or (entry.state is State.IN_DOUBT and entry.due_at is None)
+
+
+def _strays(ledger: Ledger, keys: Sequence[Key]) -> list[Key]:
+    """Dead letters that copies of these events have become: unreadable ones, or others of the same identity."""
+    ids = {key.id for key in keys}
+    dead = (entry.key for entry in ledger.find([State.DEAD], 1000))
+    return [key for key in dead if key not in keys and (not key.source or key.id.partition("#")[0] in ids)]
 
 
 def _doomed(event: Event[EventData], message: Message) -> tuple[Key, Message]:
