@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pydantic_core
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 
 from adapter_sdk.errors import InvalidData, MalformedEvent
 from adapter_sdk.events import DataT_co, Event, EventData, ExtensionValue, Key
+from adapter_sdk.strict_json import parse_json
 from adapter_sdk.transport.base import UNDECODABLE, Message
 
 STRUCTURED = "application/cloudevents+json"
@@ -111,7 +111,7 @@ def open_envelope(message: Message, limits: Limits) -> Opened:
     if attributes and content_type != STRUCTURED:
         attributes.setdefault("datacontenttype", message.content_type)
         return _opened(attributes, _json_data(attributes, message.body, limits))
-    body = _parse(message.body, limits)
+    body = parse_json(message.body, limits.max_depth)
     if UNDECODABLE in message.headers and not (isinstance(body, dict) and "specversion" in body):
         raise MalformedEvent(f"the headers cannot be decoded: {message.headers[UNDECODABLE]}")
     if not isinstance(body, dict):
@@ -146,73 +146,9 @@ def _since_epoch(value: Any) -> Any:
         raise MalformedEvent(f"time is {value}, which is no date in milliseconds since 1970") from error
 
 
-def _parse(body: bytes, limits: Limits) -> Any:
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        bad = f"byte 0x{body[error.start]:02x} at offset {error.start}"
-        raise MalformedEvent(f"the body is not UTF-8: {bad}") from error
-    try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_number, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise MalformedEvent(f"the JSON nests deeper than {limits.max_depth} levels") from error
-    except ValueError as error:
-        raise MalformedEvent(f"the body is not JSON: {error}") from error
-    if text.count("{") + text.count("[") > limits.max_depth and _depth(value) > limits.max_depth:
-        raise MalformedEvent(f"the JSON nests deeper than {limits.max_depth} levels")
-    if "\\ud" in text or "\\uD" in text:
-        _check_surrogates(value)
-    return value
-
-
-def _check_surrogates(value: Any) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MalformedEvent("the JSON holds half of a surrogate pair, which no text can hold") from error
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} stands twice in one object, and which value is meant is not known")
-    return result
-
-
-def _number(literal: str) -> float | str:
-    """A float where it holds all that was written; else the text itself, which a Decimal field reads exactly."""
-    value = float(literal)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {literal[:40]} is too large")
-    if value == 0:
-        if re.match("[-0.]*[1-9]", literal):
-            raise ValueError(f"the number {literal[:40]} is too small")
-        return value
-    return value if Decimal(repr(value)) == Decimal(literal) else literal
-
-
-def _no_constant(literal: str) -> None:
-    raise ValueError(f"{literal} is not a JSON value")
-
-
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        level = [
-            item
-            for node in level
-            if isinstance(node, (dict, list))
-            for item in (node.values() if isinstance(node, dict) else node)
-        ]
-    return depth - 1
-
-
 def _json_data(attributes: Mapping[str, Any], body: bytes, limits: Limits) -> Any:
     _check_content_type(attributes.get("datacontenttype"))
-    return _parse(body, limits)
+    return parse_json(body, limits.max_depth)
 
 
 def _check_content_type(content_type: object) -> None:

@@ -1,0 +1,79 @@
+"""Strict JSON: bytes to a value, refusing what parsers elsewhere would read otherwise or not at all.
+
+UTF-8 only; no NaN, no name twice in one object, no half surrogate pairs, no number that would lose digits unnoticed.
+"""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+from adapter_sdk.errors import MalformedEvent
+
+
+def parse_json(body: bytes, max_depth: int) -> Any:
+    """The JSON value in `body`, nested at most `max_depth` levels. Raises MalformedEvent, which says what is wrong.
+
+    Numbers that no float holds exactly come as text, which a Decimal field reads without loss.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = f"byte 0x{body[error.start]:02x} at offset {error.start}"
+        raise MalformedEvent(f"the body is not UTF-8: {bad}") from error
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_number, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise MalformedEvent(f"the JSON nests deeper than {max_depth} levels") from error
+    except ValueError as error:
+        raise MalformedEvent(f"the body is not JSON: {error}") from error
+    if text.count("{") + text.count("[") > max_depth and _depth(value) > max_depth:
+        raise MalformedEvent(f"the JSON nests deeper than {max_depth} levels")
+    if "\\ud" in text or "\\uD" in text:
+        _check_surrogates(value)
+    return value
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise MalformedEvent("the JSON holds half of a surrogate pair, which no text can hold") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} stands twice in one object, and which value is meant is not known")
+    return result
+
+
+def _number(literal: str) -> float | str:
+    """A float where it holds all that was written; else the text itself, which a Decimal field reads exactly."""
+    value = float(literal)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {literal[:40]} is too large")
+    if value == 0:
+        if re.match("[-0.]*[1-9]", literal):
+            raise ValueError(f"the number {literal[:40]} is too small")
+        return value
+    return value if Decimal(repr(value)) == Decimal(literal) else literal
+
+
+def _no_constant(literal: str) -> None:
+    raise ValueError(f"{literal} is not a JSON value")
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            item
+            for node in level
+            if isinstance(node, (dict, list))
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+    return depth - 1
