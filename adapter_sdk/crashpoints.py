@@ -39,8 +39,8 @@ POINTS: Mapping[str, str] = MappingProxyType(
 )
 """Every crash point, in the order of an event's life, with what is true there. The prefix names a family."""
 
-DOUBTFUL = frozenset({"soap.calling", "soap.sent", "soap.answered"})
-"""Where a crash leaves no trace that tells whether the effect happened."""
+DOUBTFUL = frozenset({"sql.made", "sql.committed", "soap.calling", "soap.sent", "soap.answered"})
+"""Where a crash may leave no trace that tells whether the effect happened; for sql, if the ledger is elsewhere."""
 
 
 class _Armed:

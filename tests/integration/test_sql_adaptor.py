@@ -1,5 +1,7 @@
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from adapter_sdk import (
     ConfigError,
     Event,
     EventData,
+    InDoubt,
     LedgerError,
     PermanentError,
     Refused,
@@ -137,6 +140,19 @@ def failure(family: SqlFamily, event: Event[Placed]) -> Exception:
     return outcome.error
 
 
+@contextmanager
+def on_a_bench(url: str) -> Iterator[Bench]:
+    """The stock's pipeline, which tries each event once."""
+
+    def ledger_of(family: Family[Any]) -> SqlLedger:
+        assert isinstance(family, SqlFamily)
+        return family.ledger()
+
+    bench = Bench(Stock, lambda: family_for(url), ledger_of, retry=RetryPolicy(immediate=0, delays=()))
+    yield bench
+    bench.close()
+
+
 class TestOneTransaction:
     def test_effect_and_record_commit_together(self, family: SqlFamily) -> None:
         """An applied event has its effect in the database and its final row in the ledger."""
@@ -192,6 +208,99 @@ class TestOneTransaction:
         (outcome,) = family.apply([claim_of(family, placed("a"))], NoJournal())
         assert isinstance(outcome, Applied)
         assert rows(family) == (99, ["a"])
+
+
+def commit_by_the_driver(event: Event[Placed], db: Connection) -> int:
+    """Goes behind SQLAlchemy's back."""
+    db.connection.commit()
+    return 0
+
+
+def statement(sql: str) -> Body:
+    """A handler's raw SQL."""
+
+    def run(event: Event[Placed], db: Connection) -> int:
+        db.exec_driver_sql(sql)
+        return 0
+
+    return run
+
+
+def fail(event: Event[Placed], db: Connection) -> int:
+    """A bug."""
+    raise ValueError("bug")
+
+
+ENDINGS = [statement("COMMIT"), statement("COMMIT; BEGIN"), statement("ROLLBACK"), commit_by_the_driver]
+
+
+class TestTransactionsEndedInSecret:
+    @pytest.mark.parametrize("ending", ENDINGS, ids=["commit", "commit and begin", "rollback", "driver"])
+    def test_postgresql_tells_that_it_is_another_transaction(self, postgresql: str, ending: Body) -> None:
+        """An effect whose transaction did not last until the handler returned is in doubt, and is not recorded."""
+        family = family_for(postgresql)
+        Stock.then = [ending, lambda event, db: db.scalar(text("SELECT 1")) or 0]
+        (outcome,) = family.apply([claim_of(family, placed("a"))], NoJournal())
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, InDoubt)
+        assert "COMMIT" in str(outcome.error)
+        assert family.ledger().counts() == {State.CLAIMED: 1}
+        family.close()
+
+    def test_a_failure_after_a_commit_is_a_doubt(self, postgresql: str) -> None:
+        """When a handler has committed in secret and then fails, its effect is there: in doubt, never tried again."""
+        family = family_for(postgresql)
+        Stock.then = [statement("COMMIT"), fail]
+        (outcome,) = family.apply([claim_of(family, placed("a"))], NoJournal())
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, InDoubt)
+        assert rows(family) == (99, ["a"])
+        family.close()
+
+    @pytest.mark.parametrize(
+        ("ending", "kind"),
+        [
+            (statement("COMMIT"), PermanentError),
+            (statement("END"), PermanentError),
+            (statement("ROLLBACK"), PermanentError),
+            (commit_by_the_driver, sqlite3.DatabaseError),
+        ],
+        ids=["commit", "end", "rollback", "driver"],
+    )
+    def test_sqlite_refuses_to_end_it(self, tmp_path: Path, ending: Body, kind: type[Exception]) -> None:
+        """SQLite lets no handler end the transaction: a failure that leaves nothing, and the next event is applied."""
+        family = family_for(stocked(f"sqlite:///{tmp_path / 'stock.db'}"))
+        Stock.then = [ending]
+        assert type(failure(family, placed("a"))) is kind
+        Stock.then = []
+        assert family.apply([claim_of(family, placed("b"))], NoJournal()) == [Applied((), recorded=True)]
+        family.close()
+
+    def test_a_rollback_by_sqlite_itself_that_the_handler_ignores(self, tmp_path: Path) -> None:
+        """SQLite may end a transaction on an error; a handler that goes on after it has an effect in doubt."""
+        family = family_for(stocked(f"sqlite:///{tmp_path / 'stock.db'}"))
+
+        def ignore(event: Event[Placed], db: Connection) -> int:
+            with pytest.raises(exc.IntegrityError):
+                db.execute(text("INSERT OR ROLLBACK INTO picks VALUES (:id)"), {"id": event.id})
+            return 0
+
+        Stock.then = [ignore]
+        (outcome,) = family.apply([claim_of(family, placed("a"))], NoJournal())
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, InDoubt)
+        assert rows(family) == (100, [])
+        family.close()
+
+    def test_a_doubt_is_set_aside_for_a_person(self, postgresql: str) -> None:
+        """Through the pipeline the event is in doubt in the ledger, and is not tried again."""
+        with no_logs(), on_a_bench(postgresql) as bench:
+            Stock.then = [statement("COMMIT"), fail]
+            bench.send(placed("a"))
+            bench.run()
+            assert bench.ledger.counts() == {State.IN_DOUBT: 1}
+            assert isinstance(bench.family, SqlFamily)
+            assert rows(bench.family) == (99, ["a"])
 
 
 class TestWhatDatabasesSay:
@@ -316,25 +425,19 @@ class TestOutages:
     def test_an_outage_in_the_pipeline(self, url: str) -> None:
         """Through the pipeline too an outage releases the event and the later effect happens once."""
 
-        def ledger_of(family: Family[Any]) -> SqlLedger:
-            assert isinstance(family, SqlFamily)
-            return family.ledger()
-
         def away(*_: object) -> int:
             raise BackendUnavailable("away")
 
-        with no_logs():
-            bench = Bench(Stock, lambda: family_for(url), ledger_of, retry=RetryPolicy(immediate=0, delays=()))
+        with no_logs(), on_a_bench(url) as bench:
             Stock.then = [away]
             bench.send(placed("a"))
             for _ in range(3):
                 assert len(bench.step().release) == 1
             Stock.then = []
             bench.run()
-        assert isinstance(bench.family, SqlFamily)
-        assert rows(bench.family) == (99, ["a"])
-        assert len(bench.replies) == 1
-        bench.close()
+            assert isinstance(bench.family, SqlFamily)
+            assert rows(bench.family) == (99, ["a"])
+            assert len(bench.replies) == 1
 
 
 def kill_own_session(engine: Engine, db: sqlalchemy.Connection) -> int:
@@ -385,6 +488,14 @@ class TestConfiguration:
         with pytest.raises(ConfigError, match=why) as caught:
             family_for(url)
         assert "hunter2" not in str(caught.value)
+
+    def test_a_database_that_cannot_hold_the_ledger(self, tmp_path: Path) -> None:
+        """Where the ledger's SQL is not understood, `adaptor check` says what to set instead."""
+        family = family_for(stocked(f"sqlite:///{tmp_path / 'stock.db'}"))
+        family._engine.dialect.name = "oracle"
+        (fault,) = family.check()
+        assert 'set ledger = "local"' in fault
+        family.close()
 
     def test_settings_of_the_section(self, tmp_path: Path) -> None:
         """`[sql]` needs a URL; a missing one and a wrong timeout are reported together."""
