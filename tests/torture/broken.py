@@ -118,8 +118,8 @@ def eager_key() -> None:
     """A key that is in the ledger filters duplicates, whether its event was finished or not."""
     unfinished = (State.CLAIMED, State.STAGED, State.CALLING)
 
-    def eager(entry: Entry, request: ClaimRequest) -> Verdict:
-        return Verdict.DUPLICATE if entry.state in unfinished else decide(entry, request)
+    def eager(entry: Entry, request: ClaimRequest, *rest: Any) -> Verdict:
+        return Verdict.DUPLICATE if entry.state in unfinished else decide(entry, request, *rest)
 
     setattr(store, "decide", eager)  # noqa: B010 - as above
     _pause_before(Family, "apply", 0.02)
@@ -150,8 +150,8 @@ def verify_at_once() -> None:
 def no_attempt_fencing() -> None:
     """An original that comes back after its copy is worked on as if there were none."""
 
-    def unfenced(entry: Entry, request: ClaimRequest) -> Verdict:
-        verdict = decide(entry, request)
+    def unfenced(entry: Entry, request: ClaimRequest, *rest: Any) -> Verdict:
+        verdict = decide(entry, request, *rest)
         return Verdict.GRANTED if verdict is Verdict.STALE else verdict
 
     setattr(store, "decide", unfenced)  # noqa: B010 - as above
@@ -161,7 +161,8 @@ def no_attempt_fencing() -> None:
 
 
 def no_token() -> None:
-    """Whoever comes last writes the end of an event, whoever owns it."""
+    """Whoever comes last writes the end of an event, whoever owns it; and nobody asks whether the owner lives."""
+    setattr(store, "decide", lambda entry, request, *_: decide(entry, request))  # noqa: B010 - as above
     for statement in ("_RECORD", "_NOTE"):
         head, _, _ = getattr(store, statement).partition(" AND token = :token")
         setattr(store, statement, f"{head} AND :token = :token")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import sqlalchemy
 
 from adapter_sdk.errors import AdaptorError, BrokerError
+from adapter_sdk.topology import RESEND_DELAY
 from tests.services.rabbitmq import Node
 from tests.torture.backends import Backend
 from tests.torture.processes import Crew, command_for
@@ -115,6 +116,8 @@ class Campaign:
         self._deadline = deadline
         self._patience = patience
         self._answerable = 0
+        self._excused_until = 0.0
+        self._binding: threading.Timer | None = None
 
     def run(self) -> None:
         """From the start of the backend to the evidence."""
@@ -190,8 +193,7 @@ class Campaign:
 
     def _send(self, events: Sequence[Planned]) -> None:
         for start in range(0, len(events), 50):
-            with suppress(_Silence):
-                self._wait_while_working(lambda: self._waiting() < _WINDOW)
+            self._wait_while_working(lambda: self._waiting() < _WINDOW)
             batch = events[start : start + 50]
             self._producer.send([self._backend.message(event) for event in batch], self._deadline)
             self.evidence.sent += len(batch)
@@ -206,8 +208,7 @@ class Campaign:
 
     def _strike(self, strike: Strike) -> None:
         before = len(self._replies.of[self.family])
-        with suppress(_Silence):
-            self._wait_while_working(lambda: len(self._replies.of[self.family]) > before or self._waiting() <= 0)
+        self._wait_while_working(lambda: len(self._replies.of[self.family]) > before or self._waiting() <= 0)
         time.sleep(strike.pause)
         self._crew.start()
         match strike.fault:
@@ -224,31 +225,35 @@ class Campaign:
         self.evidence.struck[strike.fault] = self.evidence.struck.get(strike.fault, 0) + 1
 
     def _unbind(self, seconds: float) -> None:
+        """No queue wants the replies until `seconds` have passed, while work goes on."""
         kind = f"torture.{self.family}.done"
+        # What is not wanted now comes up again after a while, and nobody can expect it sooner.
+        self._excused_until = time.monotonic() + seconds + RESEND_DELAY
         with suppress(URLError, OSError):  # the broker may be down: then nothing is unbound
             self._broker.node.broker.api("DELETE", f"bindings/%2F/e/events/q/{REPLIES}/{kind}")
-        time.sleep(seconds)
-        self._replies.bind()
+        self._binding = threading.Timer(seconds, self._replies.bind)
+        self._binding.start()
 
     def _wait_while_working(self, done: Callable[[], bool]) -> None:
-        """Wait until `done`. Raises _Silence, having noted it, when nothing is heard for longer than is promised."""
+        """Wait until `done`. Raises TimeoutError when nothing is heard for longer than is promised."""
         began = time.monotonic()
         while not done():
             now = time.monotonic()
-            if now > self._deadline:
-                raise TimeoutError(f"{self._waiting()} events are on their way")
             if not self._broker.up.is_set():
                 began = now
-            silence = now - max(began, self._broker.since, self._replies.last.get(self.family, 0.0))
+            heard = self._replies.last.get(self.family, 0.0)
+            silence = now - max(began, self._broker.since, self._excused_until, heard)
             self.evidence.silence = max(self.evidence.silence, silence)
-            if silence > _IMPATIENCE:
-                raise _Silence
+            if silence > _IMPATIENCE or now > self._deadline:
+                raise TimeoutError(f"{self._waiting()} events wait, and nothing was heard for {silence:.0f} s")
             time.sleep(0.01)
 
     # --- the end ---
 
     def _finish(self) -> None:
         self._broker.up.wait(60)
+        if self._binding is not None:
+            self._binding.join()
         try:
             self._wait(self._all_over, self._patience, "the work did not come to an end")
         except TimeoutError as error:
@@ -307,7 +312,3 @@ class Campaign:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} within {patience:g} s")
             time.sleep(0.25)
-
-
-class _Silence(Exception):
-    """Nothing was heard of the adaptors for longer than is promised."""
