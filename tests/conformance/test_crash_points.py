@@ -126,9 +126,10 @@ class TestStockInSqlite(OnRabbitMQ):
 
 
 class TestStockInPostgresql(OnRabbitMQ):
-    """sql, in a database that is a server of its own."""
+    """sql, in a database that is a server of its own: what concerns the broker alone is left to the others."""
 
     adaptor = StockAdaptor
+    points = ("claimed", "sql.made", "sql.committed", "published")
     preload = ("sqlalchemy.dialects.postgresql.psycopg", "psycopg")
 
     @pytest.fixture

@@ -19,12 +19,14 @@ _DEAD_LETTER_POINTS = ("recorded", "settling")
 class CrashPointSuite:
     """Subclass it, give `adaptor` and the fixtures `broker_url` and `backend`, and every crash point is tried.
 
-    A crash point that the adaptor never passes fails its test. One that is not on your adaptor's way, such as a call
-    that it does not make, stands in `unreached` with the reason and is skipped with it. `preload` names modules that
-    the adaptor imports only when it runs, such as a database driver: they are imported once for all processes.
+    `points` are those to try, empty for all that its family passes. One that the adaptor never comes to fails its test;
+    one that is not on your adaptor's way, such as a call that it does not make, stands in `unreached` with the reason
+    and is skipped with it. `preload` names modules that the adaptor imports only when it runs, such as a database
+    driver: they are imported once for all processes.
     """
 
     adaptor: ClassVar[type[Adaptor]]
+    points: ClassVar[Collection[str]] = ()
     unreached: ClassVar[Mapping[str, str]] = {}
     preload: ClassVar[Collection[str]] = ()
 
@@ -48,7 +50,7 @@ class CrashPointSuite:
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
         """One test per crash point on the adaptor's way; pytest calls this."""
         if "crash_point" in metafunc.fixturenames:
-            metafunc.parametrize("crash_point", _points_of(cls.adaptor))
+            metafunc.parametrize("crash_point", cls.points or _points_of(cls.adaptor))
 
     def test_a_crash_during_the_first_delivery_keeps_the_promise(self, trial: Trial, crash_point: str) -> None:
         """Killed here and started again, the adaptor has done what it promises for every event."""
