@@ -15,8 +15,14 @@ from sqlalchemy import create_engine, text
 
 from adapter_sdk import Adaptor, Event, EventData
 from adapter_sdk.testing import event_of
-from adapter_sdk.testing.crashpoints import BackendUnderTest, Crash, CrashPointSuite, Trial, broken_promises
-from adapter_sdk.testing.crashpoints.trial import NotAsTold
+from adapter_sdk.testing.crashpoints import (
+    BackendUnderTest,
+    Crash,
+    CrashPointSuite,
+    NotAsTold,
+    Trial,
+    broken_promises,
+)
 from samples.shop.erp import server
 from samples.shop.erp.soap import WSDL_FILE
 from samples.shop.events import OrderLine, OrderPlaced, StockReserved

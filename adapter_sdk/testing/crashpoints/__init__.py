@@ -23,6 +23,6 @@ RabbitMQ, because the embedded broker dies with its process. Take a virtual host
 
 from adapter_sdk.testing.crashpoints.promises import broken_promises
 from adapter_sdk.testing.crashpoints.suite import CrashPointSuite
-from adapter_sdk.testing.crashpoints.trial import BackendUnderTest, Crash, Findings, Trial
+from adapter_sdk.testing.crashpoints.trial import BackendUnderTest, Crash, Findings, NotAsTold, Trial
 
-__all__ = ["BackendUnderTest", "Crash", "CrashPointSuite", "Findings", "Trial", "broken_promises"]
+__all__ = ["BackendUnderTest", "Crash", "CrashPointSuite", "Findings", "NotAsTold", "Trial", "broken_promises"]
