@@ -213,7 +213,7 @@ def _read(
     verify = None
     if handler.verifier is not None:
         verify = handler.verifier.__name__
-        _parameters(_place(cls, handler.verifier), handler.verifier, handle_type)
+        _check_verify(_place(cls, handler.verifier), handler.verifier, parameters, handle_type)
     return HandlerSpec(
         name=name,
         where_defined=place,
@@ -227,6 +227,14 @@ def _read(
         verify=verify,
         settle=handler.settle,
     )
+
+
+def _check_verify(
+    place: str, function: Callable[..., Any], of_handler: Sequence[str], handle_type: type | None
+) -> None:
+    if len(_parameters(place, function, handle_type)) != len(of_handler):
+        takes = ", ".join(("self", *of_handler))
+        raise ConfigError(f"{place}: a `verify` takes what its handler takes: ({takes})")
 
 
 def _parameters(place: str, function: Callable[..., Any], handle_type: type | None) -> list[str]:

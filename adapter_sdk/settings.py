@@ -170,6 +170,19 @@ def load_settings(
     return Settings(**read, folder=folder)
 
 
+def app_of(path: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
+    """Which adaptor the settings are for, judging nothing else: `load_settings` for that adaptor tells every fault."""
+    environ = os.environ if environ is None else environ
+    faults: list[str] = []
+    file, values = _read_file(path, faults)
+    if faults:
+        raise ConfigError(*faults)
+    section = values.get("adaptor")
+    named = section.get("app") if isinstance(section, dict) else None
+    app = environ.get(f"{PREFIX}ADAPTOR_APP") or _expand(named, environ, file.parent if file else Path(), f"{file}")
+    return app if isinstance(app, str) else None
+
+
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "adaptor": AdaptorSettings,
     "broker": BrokerSettings,

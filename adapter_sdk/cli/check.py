@@ -16,18 +16,37 @@ from adapter_sdk.handlers import HandlerSpec
 def check(app: App, as_json: bool) -> None:
     """Check settings, handlers, WSDL and folders; connect nowhere. Exit status 3 if there is a fault."""
     adaptor = app.adaptor
-    family: Family[Any] | None = None
-    try:
-        family = app.family
-        faults = family.check()
-    except ConfigError as error:
-        faults = list(error.faults)
+    family, faults = _look(app)
     if as_json:
         echo_json({**_report(adaptor, family), "faults": faults})
     else:
         _print(adaptor, family, faults)
     if faults:
         click.get_current_context().exit(WRONG_CONFIGURATION)
+
+
+def _look(app: App) -> tuple[Family[Any] | None, list[str]]:
+    """The family, if the settings allow one, and every fault."""
+    try:
+        settings = app.settings
+    except ConfigError as error:
+        return None, list(error.faults)
+    faults: list[str] = []
+    family: Family[Any] | None = None
+    try:
+        family = app.family
+        faults += family.check()
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        app.transport()
+    except ConfigError as error:
+        faults += [f"[broker] url: {fault}" for fault in error.faults]
+    local = settings.ledger.url is None and family is not None and family.ledger() is None
+    folder = settings.ledger_path(app.adaptor.name).parent
+    if local and not folder.is_dir():
+        faults.append(f"[ledger] path: the folder {folder} does not exist; make it, or correct the setting")
+    return family, faults
 
 
 def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
 from adapter_sdk.family import Family
 from adapter_sdk.ledger.base import Ledger
-from adapter_sdk.settings import Settings, load_settings
+from adapter_sdk.settings import Settings, app_of, load_settings
 from adapter_sdk.transport.base import Transport
 
 P = ParamSpec("P")
@@ -38,7 +38,7 @@ class App:
     @cached_property
     def adaptor(self) -> type[Adaptor]:
         """The adaptor class. Raises ConfigError if it cannot be found."""
-        name = self.name or load_settings(None, self.config).adaptor.app
+        name = self.name or app_of(self.config) or load_settings(None, self.config).adaptor.app
         if not name:
             raise ConfigError(
                 "which adaptor? Give package.module:ClassName, or set it in adaptor.toml: "

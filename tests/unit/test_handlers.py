@@ -284,6 +284,13 @@ class TestFaultsAtClassCreation:
         assert place in str(caught.value)
         assert why in str(caught.value)
 
+    def test_verify_takes_what_its_handler_takes(self) -> None:
+        """A `verify` without the handle that its handler takes is refused, not found out in the night of a doubt."""
+        handler = handles(method(db=Connection))
+        handler.verify()(method())
+        with pytest.raises(ConfigError, match=r"a `verify` takes what its handler takes: \(self, event, db\)"):
+            type("Made", (SqlAdaptor,), {"name": "made", "take": handler})
+
 
 class Base(Adaptor):
     name = "base"
