@@ -18,7 +18,7 @@ from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
 from adapter_sdk.outage import Outage
 from adapter_sdk.pipeline import Pipeline
 from adapter_sdk.settings import Settings
-from adapter_sdk.topology import plan
+from adapter_sdk.topology import plan, without
 from adapter_sdk.transport.base import Delivery, Transport
 from adapter_sdk.workers import Workers
 
@@ -173,9 +173,12 @@ class Runner:
 
     def _connect(self) -> None:
         self.transport.open()
+        missing = self.transport.missing(self._topology)
         if self.settings.broker.declare:
+            # A wrong setting must not leave queues of its own beside those that refuse it.
+            self.transport.declare(without(self._topology, missing))
             self.transport.declare(self._topology)
-        elif missing := self.transport.missing(self._topology):
+        elif missing:
             raise ConfigError(
                 f"{self.transport.name} lacks {', '.join(missing)}; create them with `adaptor topology apply`, "
                 "or let the adaptor do it: [broker] declare = true"
@@ -206,8 +209,12 @@ class Runner:
         structlog.contextvars.bind_contextvars(adaptor=self.adaptor.name)
         try:
             settlement = self._pipeline.process(deliveries)
-        except (BrokerError, LedgerError, ConfigError) as error:
+        except (BrokerError, LedgerError) as error:
             self._report(error)
+            return
+        except ConfigError as error:
+            # It was right when the session began, so something was taken away: the next one declares it, or says so.
+            self._report(BrokerError("; ".join(error.faults)))
             return
         except Exception as error:
             log.exception("a bug in the toolkit: nothing of this batch was settled", adaptor=self.adaptor.name)

@@ -1,6 +1,6 @@
 """What an adaptor needs on the broker, and the copies of a message that move through it. Pure: names and values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,14 @@ def plan(adaptor: type[Adaptor], settings: Settings) -> Topology:
         exchanges=(Exchange(broker.exchange, "topic"),),
         queues=tuple(queues),
         bindings=tuple(Binding(broker.exchange, name, event_type) for event_type in sorted(adaptor._handlers)),
+    )
+
+
+def without(topology: Topology, missing: Collection[str]) -> Topology:
+    """The part of a topology that is there. Declaring it creates nothing, and shows what is there otherwise."""
+    return Topology(
+        exchanges=tuple(item for item in topology.exchanges if item.name not in missing),
+        queues=tuple(item for item in topology.queues if item.name not in missing),
     )
 
 

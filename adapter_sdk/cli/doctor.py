@@ -6,8 +6,7 @@ import click
 
 from adapter_sdk.cli.common import FAILED, App, app_options, echo_json, echo_table
 from adapter_sdk.errors import AdaptorError, ConfigError
-from adapter_sdk.topology import plan
-from adapter_sdk.transport.base import Topology
+from adapter_sdk.topology import plan, without
 
 
 @click.command()
@@ -62,13 +61,7 @@ def _broker(app: App) -> str:
         transport.open()
         wanted = plan(app.adaptor, app.settings)
         missing = transport.missing(wanted)
-        # What is there is declared once more, which creates nothing and shows a queue that is there otherwise.
-        transport.declare(
-            Topology(
-                [item for item in wanted.exchanges if item.name not in missing],
-                [item for item in wanted.queues if item.name not in missing],
-            )
-        )
+        transport.declare(without(wanted, missing))
         if missing and not app.settings.broker.declare:
             raise ConfigError(f"missing: {', '.join(missing)}; create them with `adaptor topology apply`")
         later = f"; not there yet, made at the first run: {', '.join(missing)}" if missing else ""

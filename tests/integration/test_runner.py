@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,18 @@ class TestTrouble:
         assert shop.ids() | again.ids() == {reply_id("stock", placed(name).key, 0) for name in names}
         again.transport.close()
 
+    def test_an_exchange_that_is_deleted_is_made_anew(self, start: Start, shop: Shop, fresh_rabbitmq: Broker) -> None:
+        """When somebody deletes the exchange the reply waits, and goes out after the next session has declared it."""
+        running = start()
+        fresh_rabbitmq.api("DELETE", f"exchanges/{fresh_rabbitmq.vhost}/events")
+        event = replace(write_structured(placed("a"), ""), exchange="", routing_key="stock")
+        assert shop.transport.publish([event]) == [Confirm.CONFIRMED]
+        assert running.runner.wait_for(RunState.PAUSED, 10)
+        assert running.runner.wait_for(RunState.CONSUMING, 10)
+        shop.transport.declare(Topology(bindings=[Binding("events", "answers", "stock.*")]))
+        wait_until(lambda: counts(running) == {State.APPLIED: 1}, 10)
+        assert running.thread.is_alive()
+
     def test_an_outage_pauses_and_costs_no_attempt(self, start: Start, shop: Shop, stock: Engine) -> None:
         """While the backend is away the adaptor pauses; when it is back every event is applied at its first attempt."""
         away = threading.Event()
@@ -471,3 +484,21 @@ class TestConfiguration:
         for part in ("stock", "stock.retry.100ms", "stock.dead", "adaptor topology apply", "declare = true"):
             assert part in str(running.ended_by)
         assert set(running.transport.missing(plan(Stock, settings))) >= {"stock", "stock.dead"}
+
+    def test_a_queue_that_is_there_otherwise(self, fresh_rabbitmq: Broker, fresh_pg_url: str, tmp_path: Path) -> None:
+        """A queue of another kind ends the run, and no queue is made that would refuse the right setting later."""
+        settings = Settings(
+            broker=BrokerSettings(url=SecretStr(fresh_rabbitmq.url), queue_type="classic"),
+            retry=QUICK,
+            family=SqlSettings(url=SecretStr(fresh_pg_url)),
+            folder=tmp_path,
+        )
+        running = Running(Stock, settings)
+        running.runner.ledger.install()  # type: ignore[attr-defined]
+        wanted = plan(Stock, settings.model_copy(update={"broker": BrokerSettings()}))
+        running.transport.open()
+        running.transport.declare(Topology(queues=wanted.queues[:1]))
+        running.start(RunState.STOPPED)
+        running.thread.join(10)
+        assert "Queue 'stock' exists with" in str(running.ended_by)
+        assert set(running.transport.missing(wanted)) == {queue.name for queue in wanted.queues[1:]} | {"events"}
