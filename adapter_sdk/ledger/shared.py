@@ -21,7 +21,9 @@ class SharedDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.blob = "BYTEA" if engine.dialect.name == "postgresql" else "BLOB"
+        postgresql = engine.dialect.name == "postgresql"
+        self.blob = "BYTEA" if postgresql else "BLOB"
+        self.passing_over_locked = " FOR UPDATE SKIP LOCKED" if postgresql else ""
 
     @property
     def place(self) -> str:
@@ -76,14 +78,14 @@ class PostgresOwner:
                     self._session.execute(text("SELECT 1"))
                     return self._number
             except SQLAlchemyError:
-                self._session = None
+                self._end_session()
             try:
-                session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+                self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 self._number = secrets.randbits(62) + 1
-                session.execute(text("SELECT pg_advisory_lock(:number)"), {"number": self._number})
+                self._session.execute(text("SELECT pg_advisory_lock(:number)"), {"number": self._number})
             except SQLAlchemyError as error:
+                self._end_session()
                 raise LedgerError(f"the ledger's owner lock: {getattr(error, 'orig', None) or error}") from error
-            self._session = session
             return self._number
 
     def lives(self, rows: Rows, owner: int) -> bool:
@@ -96,10 +98,13 @@ class PostgresOwner:
     def renounce(self) -> None:
         """End the session and with it the lock."""
         with self._lock:
-            if self._session is not None:
-                self._session.invalidate()
-                self._session.close()
-                self._session = None
+            self._end_session()
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
 
 
 class SharedLedger(SqlLedger):
