@@ -17,6 +17,7 @@ from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
 from adapter_sdk.outage import Outage
 from adapter_sdk.pipeline import Pipeline
+from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import plan, without
 from adapter_sdk.transport.base import Delivery, Transport
@@ -78,6 +79,7 @@ class Runner:
         self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
+        self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -203,6 +205,8 @@ class Runner:
         while not self._stop.is_set() and not self._wake.wait(_SWEEP_INTERVAL):
             self._outage.ended()
             self._pipeline.sweep()
+            # Not at the start of a session: what a dead process left unsettled comes back first, and must be known.
+            self._retention.sweep(self._wake.wait)
 
     def _process(self, deliveries: list[Delivery]) -> None:
         """One batch, on a worker thread."""

@@ -355,6 +355,42 @@ class LedgerContract:
         assert len(ledger.find([State.DEAD, State.CLAIMED, State.APPLIED], limit=2)) == 2
         assert ledger.counts() == {State.DEAD: 1, State.CLAIMED: 1, State.APPLIED: 1}
 
+    # --- forgetting ---
+
+    def test_ended_events_are_forgotten_by_age(self, ledger: SqlLedger) -> None:
+        """What was applied or discarded before a time is purged; what is younger, or not at its end, stays."""
+        for state in State:
+            for age in ("old", "young"):
+                entry = self.claimed(ledger, f"{state} {age}")
+                ledger.record([Record(key=entry.key, token=entry.token, state=state)], 5.0 if age == "old" else 10.0)
+        assert ledger.purge(9.0, limit=100) == 2
+        assert ledger.get(key("applied old")) is None
+        assert ledger.get(key("discarded old")) is None
+        assert sum(ledger.counts().values()) == 2 * len(State) - 2
+        assert ledger.purge(9.0, limit=100) == 0
+
+    def test_unsent_replies_are_not_forgotten(self, ledger: SqlLedger) -> None:
+        """An applied event whose replies are unconfirmed stays, however old."""
+        self.recorded(ledger, State.APPLIED, unsent=True, replies=(REPLY,))
+        assert ledger.purge(1e12, limit=100) == 0
+
+    def test_forgetting_in_steps(self, ledger: SqlLedger) -> None:
+        """One step forgets at most as many as it may, the oldest first, and none of another adaptor's."""
+        for number in range(5):
+            entry = self.claimed(ledger, str(number))
+            ledger.record([Record(key=entry.key, token=entry.token, state=State.APPLIED)], 5.0 - number)
+        self.recorded(SqlLedger(ledger.database, "crm"), State.APPLIED)
+        assert ledger.purge(9.0, limit=2) == 2
+        assert sorted(entry.key.id for entry in ledger.find([State.APPLIED])) == ["0", "1", "2"]
+        assert [ledger.purge(9.0, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert SqlLedger(ledger.database, "crm").counts() == {State.APPLIED: 1}
+
+    def test_a_forgotten_event_is_new(self, ledger: SqlLedger) -> None:
+        """After its row is gone an event is granted as if it had never been."""
+        self.recorded(ledger, State.APPLIED)
+        ledger.purge(9.0, limit=9)
+        assert self.claimed(ledger).attempts == 1
+
     # --- two of them ---
 
     def test_another_adaptor_s_rows_are_not_ours(self, ledger: SqlLedger) -> None:

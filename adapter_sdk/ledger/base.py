@@ -244,6 +244,13 @@ class Ledger(Journal, Protocol):
         """The doubtful effect did not happen: the event waits for new attempts. None if it is not in doubt."""
         ...
 
+    def purge(self, before: float, limit: int) -> int:
+        """Forget at most `limit` events that ended, applied or discarded, before that time. How many there were.
+
+        Dead letters, doubts and events with unsent messages stay, however old.
+        """
+        ...
+
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""
         ...

@@ -19,6 +19,7 @@ class SqliteDatabase:
     """One connection in WAL mode with synchronous FULL, so that what is committed survives a power cut."""
 
     blob = "BLOB"
+    passing_over_locked = ""
     may_create = True
 
     def __init__(self, path: Path) -> None:

@@ -29,6 +29,9 @@ from adapter_sdk.ledger.codec import (
 
 SCHEMA_VERSION = 1
 
+# As it stands in an index, so that a query that says the same finds its rows there.
+_ENDED = "(state = 'applied' OR state = 'discarded')"
+
 TABLES = (
     """CREATE TABLE IF NOT EXISTS adaptor_ledger (
   adaptor VARCHAR(60) NOT NULL,
@@ -59,6 +62,7 @@ TABLES = (
         "CREATE INDEX IF NOT EXISTS adaptor_ledger_open ON adaptor_ledger (adaptor, state, updated_at) "
         "WHERE state <> 'applied' AND state <> 'claimed'"
     ),
+    f"CREATE INDEX IF NOT EXISTS adaptor_ledger_ended ON adaptor_ledger (adaptor, updated_at) WHERE {_ENDED}",
     "CREATE INDEX IF NOT EXISTS adaptor_ledger_unsent ON adaptor_ledger (adaptor, updated_at) WHERE unsent = 1",
     """CREATE TABLE IF NOT EXISTS adaptor_sequence (
   adaptor VARCHAR(60) NOT NULL,
@@ -124,6 +128,8 @@ class Database(Protocol):
     """A place where tables live. Its methods raise LedgerError."""
 
     blob: str
+    passing_over_locked: str
+    """What a SELECT ends with that takes rows for itself and passes over those that others have taken, if any can."""
     may_create: bool
     """Whether `open` creates missing tables; false where that takes an install command or a DBA."""
 
@@ -375,6 +381,19 @@ class SqlLedger:
             entry = replace(found, **changes, decisions=decisions, updated_at=decision.at)
             seen = {"seen_state": expected, "seen_token": found.token}
             return entry if rows.run(_INTERVENE, [{**self._row(entry), **seen}]) else None
+
+    def purge(self, before: float, limit: int) -> int:
+        """Forget at most `limit` events that were applied or discarded before that time."""
+        values = {"adaptor": self.adaptor, "before": before, "limit": limit}
+        oldest = (
+            f"SELECT event_hash FROM adaptor_ledger WHERE adaptor = :adaptor AND {_ENDED} AND unsent = 0 "
+            f"AND updated_at < :before ORDER BY updated_at LIMIT :limit{self.database.passing_over_locked}"
+        )
+        with self.database.transaction() as rows:
+            found = [{"adaptor": self.adaptor, "event_hash": row[0]} for row in rows.fetch(oldest, values)]
+            if found:
+                rows.run(f"DELETE FROM adaptor_ledger WHERE {_ROW}", found)
+        return len(found)
 
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""

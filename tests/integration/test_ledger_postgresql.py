@@ -8,7 +8,7 @@ from sqlalchemy import Engine, create_engine, text
 from adapter_sdk import ConfigError, LedgerError
 from adapter_sdk.ledger.base import Entry, Record, State, Verdict
 from adapter_sdk.ledger.shared import SharedDatabase
-from adapter_sdk.ledger.store import SqlLedger
+from adapter_sdk.ledger.store import SqlLedger, event_hash
 from tests.ledger_contract import LedgerContract, key, request
 
 
@@ -70,6 +70,18 @@ class TestPostgreSqlLedger(LedgerContract):
         thread.join(10)
         assert kept == [False]
         assert owner.counts() == {State.APPLIED: 1}
+
+    def test_two_processes_that_forget_at_once(self, opened: Callable[[], SqlLedger]) -> None:
+        """What one process is about to forget, another passes over instead of waiting for it."""
+        owner, other = opened(), opened()
+        for name in "abc":
+            entry = self.claimed(owner, name)
+            owner.record([Record(key=key(name), token=entry.token, state=State.APPLIED)], 2.0)
+        row = {"adaptor": "erp", "event_hash": event_hash(key("a"))}
+        with owner.database.transaction() as rows:
+            where = "adaptor = :adaptor AND event_hash = :event_hash"
+            rows.run(f"DELETE FROM adaptor_ledger WHERE {where}", [row])
+            assert other.purge(9.0, limit=9) == 2
 
     def test_two_processes_that_claim_the_same_keys(self, opened: Callable[[], SqlLedger]) -> None:
         """Batches that overlap in any order end in one owner per event, without a deadlock."""
