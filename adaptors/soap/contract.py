@@ -5,6 +5,7 @@ what zeep does not check is checked here.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -51,7 +52,8 @@ class Contract:
         port = _choose(_soap_ports(services), settings)
         self._binding = port.binding
         _check_actions(port.binding, self._wsdl)
-        self._schema = BodySchema(vendored) if settings.validate_requests else None
+        self._parts = {} if _is_encoded(vendored) else _typed_parts(port.binding)
+        self._schema = BodySchema(vendored, self._parts) if settings.validate_requests else None
         self._always_message_id = settings.message_id_header
         self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
         self.endpoint = settings.endpoint or _published(port, self._wsdl)
@@ -119,13 +121,16 @@ class Contract:
         return value
 
     def _validate(self, operation: str, described: Any, body: etree._Element) -> None:
-        # An rpc wrapper is no element of the schema: zeep's own checks are all there is.
-        if self._schema is None or described.style == "rpc":
+        if self._schema is None:
             return
-        for element in body:
-            faults = self._schema.faults(element)
-            if faults:
-                raise InvalidData(f"{operation}: the request breaks the WSDL's schema, nothing was sent: {faults}")
+        if described.style == "rpc":
+            # The wrapper is no element of the schema, and zeep makes it; what is in it has types.
+            parts = [(_part(operation, str(part.tag)), part) for wrapper in body for part in wrapper]
+            found = [self._schema.faults_of_part(name, part) for name, part in parts if name in self._parts]
+        else:
+            found = [self._schema.faults(element) for element in body]
+        if faults := "; ".join(fault for fault in found if fault):
+            raise InvalidData(f"{operation}: the request breaks the WSDL's schema, nothing was sent: {faults}")
 
     def _address(self, envelope: etree._Element, action: str, message_id: str) -> None:
         header = envelope.find(f"{{{self.version}}}Header")
@@ -195,13 +200,18 @@ class _Files(zeep.Transport):
 
 def _load(vendored: Vendored, wsdl: str) -> tuple[Any, Mapping[str, Any]]:
     settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False)
-    try:
-        files: Any = _Files(vendored)  # zeep annotates the class where it takes an object
-        document = Document(vendored.root, files, settings=settings)
-    except ConfigError:
-        raise
-    except Exception as error:  # zeep fails in many ways on a WSDL that is not one
-        raise ConfigError(f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}") from error
+    with warnings.catch_warnings(record=True) as left_out:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            files: Any = _Files(vendored)  # zeep annotates the class where it takes an object
+            document = Document(vendored.root, files, settings=settings)
+        except ConfigError:
+            raise
+        except Exception as error:  # zeep fails in many ways on a WSDL that is not one
+            raise ConfigError(f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}") from error
+    # What zeep cannot resolve it leaves out with a warning, and a handler would find the operation missing.
+    if faults := [str(warning.message) for warning in left_out if warning.category is UserWarning]:
+        raise ConfigError(*(f"wsdl: {wsdl}: {fault}; mend it, or take that operation out" for fault in faults))
     return document.types, document.services
 
 
@@ -226,6 +236,28 @@ def _choose(ports: list[tuple[str, str, Any]], settings: SoapSettings) -> Any:
     asked = f"service {settings.service or '(any)'}, port {settings.port or '(any)'}"
     fault = "several ports fit" if chosen else "no port fits"
     raise ConfigError(f"wsdl: {settings.wsdl}: {fault} {asked}; set `service` and `port` to one of: {choices}")
+
+
+def _part(operation: str, name: str) -> str:
+    """A name for one part of one rpc operation that no other has."""
+    return f"{operation}.{name}"
+
+
+def _typed_parts(binding: Any) -> dict[str, str]:
+    """The parts of all rpc operations, each with its type."""
+    return {
+        _part(name, part): str(element.type.qname)
+        for name, operation in binding.all().items()
+        if operation.style == "rpc" and operation.input is not None
+        for part, element in _children(operation.input.body)
+        if element.qname.namespace is None
+    }
+
+
+def _is_encoded(vendored: Vendored) -> bool:
+    """Whether the WSDL has bodies that follow the encoding rules of SOAP 1.1, section 5, and not its schema alone."""
+    bodies = [f"{{http://schemas.xmlsoap.org/wsdl/{soap}/}}body" for soap in ("soap", "soap12")]
+    return any(body.get("use") == "encoded" for root in vendored.documents.values() for body in root.iter(*bodies))
 
 
 def _check_actions(binding: Any, wsdl: str) -> None:

@@ -1,6 +1,7 @@
 """BodySchema: is this body what the WSDL's own schema allows? zeep checks neither simple types nor facets."""
 
 import threading
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -15,16 +16,20 @@ _SHOWN = 5
 
 
 class BodySchema:
-    """All schemas of a WSDL as one. Raises ConfigError if libxml2, which is stricter than zeep, cannot use them."""
+    """All schemas of a WSDL as one. Raises ConfigError if libxml2, which is stricter than zeep, cannot use them.
 
-    def __init__(self, vendored: Vendored) -> None:
+    `parts` are the parts of rpc operations, which have a type and are no element of any schema: a name of our own for
+    each, and its type as "{namespace}name".
+    """
+
+    def __init__(self, vendored: Vendored, parts: Mapping[str, str]) -> None:
         # A compiled schema has one list of errors, so that two threads must not validate at a time.
         self._lock = threading.Lock()
         pieces = _Pieces(vendored)
         parser = etree.XMLParser(no_network=True, resolve_entities=False)
         parser.resolvers.add(pieces)
         try:
-            self._schema = etree.XMLSchema(etree.fromstring(pieces.driver(), parser))
+            self._schema = etree.XMLSchema(etree.fromstring(pieces.driver(parts), parser))
         except etree.XMLSchemaParseError as error:
             raise ConfigError(
                 f"{vendored.root}: its schemas cannot be compiled, so requests cannot be validated:"
@@ -36,6 +41,12 @@ class BodySchema:
         """What is wrong with a body element: each element, its value and the rule that it breaks. "" if nothing is."""
         with self._lock:
             return "" if self._schema.validate(element) else _first(self._schema.error_log)
+
+    def faults_of_part(self, name: str, element: etree._Element) -> str:
+        """As `faults`, for the part that was announced under this name."""
+        part = deepcopy(element)
+        part.tag = name
+        return self.faults(part)
 
 
 class _Pieces(etree.Resolver):
@@ -71,16 +82,19 @@ class _Pieces(etree.Resolver):
             for name, keys in entries.items()
         }
 
-    def driver(self) -> bytes:
-        """The schema that imports every namespace."""
-        return _schema(
-            "",
-            "import",
-            [
-                {"schemaLocation": url} | ({"namespace": namespace} if namespace else {})
-                for namespace, url in self._namespaces.items()
-            ],
-        )
+    def driver(self, parts: Mapping[str, str]) -> bytes:
+        """The schema that imports every namespace, and has an element for each part."""
+        imports = [
+            {"schemaLocation": url} | ({"namespace": namespace} if namespace else {})
+            for namespace, url in self._namespaces.items()
+        ]
+        root = etree.fromstring(_schema("", "import", imports))
+        for name, kind in parts.items():
+            of = etree.QName(kind)
+            typed = f"of:{of.localname}" if of.namespace else of.localname
+            nsmap = {"of": of.namespace} if of.namespace else None
+            etree.SubElement(root, f"{_XS}element", {"name": name, "type": typed}, nsmap=nsmap)
+        return etree.tostring(root)
 
     def resolve(self, system_url: str, public_id: str, context: Any = None) -> Any:
         return self.resolve_string(self._served[system_url], context, base_url=system_url)

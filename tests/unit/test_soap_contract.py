@@ -143,3 +143,42 @@ def test_an_empty_answer_is_fine_where_none_is_promised(tmp_path: Path) -> None:
         assert contract.read("Book", Answer(status, "", b"")) is None
     with pytest.raises(UnreadableError, match="empty"):
         contract.read("Book", Answer(500, "", b""))
+
+
+_RPC = {
+    'element="t:Book"/>': 'type="t:Booking"/><wsdl:part name="times" type="xs:int"/>',
+    "<soap:binding transport": '<soap:binding style="rpc" transport',
+    '<soap:body use="literal"/>': '<soap:body use="literal" namespace="urn:rpc"/>',
+    "</xs:schema>": """<xs:complexType name="Booking"><xs:sequence>
+        <xs:element name="Kind"><xs:simpleType><xs:restriction base="xs:string"><xs:maxLength value="1"/>
+        </xs:restriction></xs:simpleType></xs:element></xs:sequence></xs:complexType></xs:schema>""",
+}
+
+
+def _rpc_contract(folder: Path, **changes: str) -> Contract:
+    text = _WSDL.replace("{action}", "")
+    for old, new in {**_RPC, **changes}.items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "t.wsdl").write_text(text)
+    return Contract(SoapSettings(wsdl=folder / "t.wsdl"))
+
+
+def test_the_parts_of_an_rpc_request_are_checked_with_their_types(tmp_path: Path) -> None:
+    """An rpc wrapper is in no schema; what is in it is held against its types all the same."""
+    contract = _rpc_contract(tmp_path)
+    assert b"<times>2</times>" in _build(contract, p={"Kind": "A"}, times=2).body
+    with pytest.raises(InvalidData, match=r"Kind.*maxLength.*Book\.times.*'many'"):
+        _build(contract, p={"Kind": "too long"}, times="many")
+
+
+def test_an_encoded_rpc_request_is_left_to_zeep(tmp_path: Path) -> None:
+    """The encoding rules of SOAP 1.1 allow what the schema does not, so that such a body is not held against it."""
+    contract = _rpc_contract(tmp_path, **{'use="literal" namespace': 'use="encoded" namespace'})
+    assert b"too long" in _build(contract, p={"Kind": "too long"}, times=2).body
+
+
+def test_an_operation_that_cannot_be_resolved_is_a_config_error(tmp_path: Path) -> None:
+    """A part whose type is nowhere stops the start, and no warning of the library is left for the reader."""
+    with pytest.raises(ConfigError, match=r"t\.wsdl: .*'p'.*; mend it, or take that operation out"):
+        _rpc_contract(tmp_path, **{"t:Booking": "t:Gone"})
