@@ -65,7 +65,7 @@ def _pause_after(owner: Any, name: str, seconds: float) -> None:
 def pause_everywhere() -> None:
     """Every pause that any break has, and no break."""
     _pause_before(Family, "apply", 0.02)
-    _pause_before(SqlFamily, "apply", 0.1)
+    _pause_before(SqlFamily, "apply", 0.4)
     _pause_after(files, "release", 0.05)
     _pause_after(Outbox, "send", 0.05)
     _pause_before(RabbitMQTransport, "publish", 0.02)
@@ -166,7 +166,7 @@ def no_token() -> None:
     for statement in ("_RECORD", "_NOTE"):
         head, _, _ = getattr(store, statement).partition(" AND token = :token")
         setattr(store, statement, f"{head} AND :token = :token")
-    _pause_before(SqlFamily, "apply", 0.1)
+    _pause_before(SqlFamily, "apply", 0.4)
 
 
 def no_intent() -> None:

@@ -18,9 +18,11 @@ class Line:
     def __init__(self, *ends: asyncio.StreamWriter) -> None:
         self._ends = ends
         self.alive = True
+        self.over = asyncio.Event()
 
     def reset(self) -> None:
         """Both ends see "connection reset by peer"."""
+        self.over.set()
         for end in self._ends:
             opened = end.get_extra_info("socket")
             if opened is not None:
@@ -86,10 +88,8 @@ class Proxy:
 
     async def _end(self) -> int:
         cut = await self._cut()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._lines:
+            await asyncio.sleep(0.01)
         return cut
 
     async def _go_dead(self) -> int:
@@ -106,7 +106,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line
         while True:
             data = await reader.read(65_536)
             if not line.alive:
-                await asyncio.sleep(_DEAD_FOR)
+                await line.over.wait()
                 break
             if not data:
                 break
