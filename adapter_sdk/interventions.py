@@ -92,11 +92,13 @@ def _copy(adaptor: str, entry: Entry) -> Message:
 def _send(ledger: Ledger, transport: Transport, entry: Entry, messages: Sequence[Message]) -> None:
     if not messages:
         return
-    confirms = transport.publish(messages)
-    if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
-        keys = ", ".join(message.routing_key for message in messages)
+    fates = zip(messages, transport.publish(messages), strict=True)
+    not_taken = [
+        f"{message.routing_key} ({confirm.value})" for message, confirm in fates if confirm is not Confirm.CONFIRMED
+    ]
+    if not_taken:
         raise BrokerError(
-            f"the ledger is changed, but the broker did not take {keys} ({confirms[0].value}): "
+            f"the ledger is changed, but the broker did not take {', '.join(not_taken)}: "
             "see that a queue is bound for it; the running adaptor tries again"
         )
     ledger.sent([(entry.key, entry.token)])

@@ -214,5 +214,7 @@ def _engine(url: str) -> Engine:
     except ArgumentError as error:
         raise ConfigError(f"[sql] url: {redact_url(url)} is not a database URL; write dialect+driver://…") from error
     except ImportError as error:
-        missing = f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip"
-        raise ConfigError(missing) from error
+        raise ConfigError(
+            f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip, "
+            "as psycopg[binary] for postgresql+psycopg"
+        ) from error
