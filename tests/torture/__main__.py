@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import sys
@@ -48,7 +49,7 @@ class Order:
 def torture(order: Order, folder: Path) -> list[Verdict]:
     """One verdict per family. Everything that is started is ended, also when this is interrupted."""
     (folder / "logs").mkdir(parents=True)
-    run = Run(folder / "logs", threading.get_native_id(), "torture")
+    run = Run(folder / "logs", os.getpid(), "torture")
     node = start_on_free_ports(lambda: Node(run, "rabbitmq"))
     try:
         replies = Replies(node.broker.url, [f"torture.{family}.done" for family in order.families])

@@ -45,7 +45,7 @@ class Process:
                 self.own_ends.append(self._process.returncode)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-S", "-E", leash.__file__, *self._command],
+                    [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *self._command],
                     cwd=self._folder,
                     env=dict(self._environment),
                     stdin=subprocess.DEVNULL,

@@ -1,0 +1,163 @@
+"""The torture in its short form, and proof that it would notice: `make torture` runs it at any length."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapter_sdk.events import Key
+from adapter_sdk.replies import reply_id
+from tests.services import rabbitmq, wait_until
+from tests.services.missing import Missing, skip_or_fail
+from tests.torture.backends import SOURCE
+from tests.torture.campaign import Evidence, Row
+from tests.torture.script import Fault, Kind, Planned, Size, broker_faults, script
+from tests.torture.verdict import judge
+
+ROOT = Path(__file__).parents[2]
+FAMILIES = ("sql", "files", "soap")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _broker_is_installed() -> None:
+    try:
+        rabbitmq.find()
+    except Missing as missing:
+        skip_or_fail(missing)
+
+
+def torture(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it as `make torture` does."""
+    command = [sys.executable, "-m", "tests.torture", "--folder", str(folder / "torture"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+
+
+def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(tmp_path: Path) -> None:
+    """In a run of less than a minute no event is lost or applied twice, and each fault has struck each family."""
+    report = tmp_path / "report.json"
+    sizes = ("--events", "200", "--kills", "4", "--broker-restarts", "1", "--patience", "40")
+    ended = torture(tmp_path, *sizes, "--json", str(report))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    families = json.loads(report.read_text())["families"]
+    assert [family["family"] for family in families] == list(FAMILIES)
+    for family in families:
+        assert family["events"] == 200
+        assert family["sent"] > 200
+        assert [family[fault] for fault in ("kills", "stops", "cuts", "half_open", "broker_restarts")] == [
+            4,
+            1,
+            1,
+            1,
+            1,
+        ]
+        assert [family[wrong] for wrong in ("lost", "duplicated", "replies_missing", "replies_wrong")] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("broken", "kills", "noticed"),
+    [
+        ("ack-first", "8", "lost"),
+        ("random-reply-ids", "1", "reply under another id"),
+        ("blind-resend", "1", "effect more than once"),
+    ],
+)
+def test_a_broken_protocol_is_noticed(broken: str, kills: str, noticed: str, tmp_path: Path) -> None:
+    """With one rule of the protocol broken on purpose the torture ends with status 1 and says which promise broke."""
+    sizes = ("--events", "300", "--kills", kills, "--broker-restarts", "0", "--patience", "12")
+    ended = torture(tmp_path, "--broken", broken, *sizes)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert f": {noticed}: " in ended.stdout
+
+
+def _processes_of(folder: Path) -> Iterator[int]:
+    """Processes whose command line or environment names `folder`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in told:
+            yield int(process.name)
+
+
+def test_nothing_outlives_a_torture_that_is_killed(tmp_path: Path) -> None:
+    """When the torture itself is killed with SIGKILL, its adaptors, backends and broker end too."""
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "tests.torture", "--folder", str(folder), "--families", "files"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        try:
+            # The torture itself, its warehouse with a supervisor, a broker with another, and two adaptors.
+            wait_until(lambda: len(list(_processes_of(folder))) >= 6, 60.0)
+        finally:
+            running.kill()
+    wait_until(lambda: not list(_processes_of(folder)), 30.0)
+
+
+def test_the_same_seed_gives_the_same_events_and_faults() -> None:
+    """A script and the broker's faults follow from seed, size and family alone, and another seed gives others."""
+    size = Size(events=500, kills=30)
+    assert script("sql", size, 7) == script("sql", size, 7)
+    assert script("sql", size, 7) != script("sql", size, 8)
+    assert script("sql", size, 7) != script("files", size, 7)
+    assert broker_faults(20, 7) == broker_faults(20, 7)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_script_sends_every_event_and_one_in_ten_twice(family: str) -> None:
+    """Every event of the size is sent at least once, about a tenth a second time, and every fault as often as asked."""
+    size = Size(events=2000, kills=30)
+    steps = script(family, size, 3)
+    sent = [event for step in steps for event in step.events]
+    assert {event.number for event in sent} == set(range(1, 2001))
+    assert 140 < len(sent) - 2000 < 260
+    strikes = [step.strike.fault for step in steps if step.strike]
+    assert {fault: strikes.count(fault) for fault in Fault} == size.faults
+    assert {event.kind for event in sent} == set(Kind) - ({Kind.UNASKED} if family != "soap" else set())
+
+
+def _well() -> Evidence:
+    """What is seen of one event when all is well."""
+    event = Planned(1, Kind.PLAIN)
+    return Evidence(
+        accepted={event.id: event},
+        effects={event.id: 1},
+        replies={event.id: {reply_id("sql", Key(SOURCE, event.id), 0): 1}},
+        rows={event.id: Row("applied", None, due=False, unsent=False, attempts=1)},
+    )
+
+
+def test_evidence_without_a_fault_breaks_no_promise() -> None:
+    """An event with one effect, one reply under its own id and a final row is in order."""
+    assert judge("sql", "", _well(), 0).broken == []
+
+
+@pytest.mark.parametrize(
+    ("change", "noticed"),
+    [
+        ({"effects": {}}, "lost"),
+        ({"effects": {"00000001": 2}}, "effect more than once"),
+        ({"effects": {"00000001": 1, "other": 1}}, "effect of an event that nobody sent"),
+        ({"replies": {}}, "reply missing"),
+        ({"replies": {"00000001": {"another": 1}}}, "reply under another id"),
+        ({"rows": {"00000001": Row("dead", "attempts used up", False, False, 9)}}, "given up without need"),
+        ({"rows": {"00000001": Row("in doubt", None, False, False, 9)}}, "given up without need"),
+        ({"rows": {"00000001": Row("waiting", None, True, False, 1)}}, "without an end"),
+        ({"rows": {"00000001": Row("applied", None, False, True, 1)}}, "messages left in the ledger"),
+        ({"unreadable": 1}, "malformed events not set aside"),
+        ({"tries": {"00000001": 10}}, "called more often than the retry policy allows"),
+        ({"left_on_broker": 1}, "messages left on the broker"),
+        ({"own_ends": [3]}, "an adaptor ended by itself"),
+        ({"silence": 31.0}, "work did not go on in time"),
+        ({"largest": 301}, "an adaptor grew too large"),
+    ],
+)
+def test_each_broken_promise_is_named(change: dict[str, object], noticed: str) -> None:
+    """Evidence that differs in one thing breaks the promise about that thing."""
+    evidence = _well()
+    for name, value in change.items():
+        setattr(evidence, name, value)
+    assert any(sentence.startswith(noticed) for sentence in judge("sql", "", evidence, 0).broken)
