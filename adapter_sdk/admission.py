@@ -43,12 +43,14 @@ class Admission:
         works, done = [], []
         for delivery in deliveries:
             try:
-                opened = open_envelope(delivery.message, self._limits)
+                work = self._route(delivery, open_envelope(delivery.message, self._limits))
             except MalformedEvent as error:
                 self._set_aside_unreadable(delivery.message, error)
-                done.append(delivery)
-                continue
-            work = self._route(delivery, opened)
+                work = None
+            except Exception as error:  # noqa: BLE001  # a bug that one message meets must not hold up all others
+                unread = MalformedEvent(f"reading it met a bug in the toolkit: {type(error).__name__}: {error}")
+                self._set_aside_unreadable(delivery.message, unread, bug=error)
+                work = None
             if work is None:
                 done.append(delivery)
             else:
@@ -67,12 +69,13 @@ class Admission:
             return None
         return Work(delivery, opened, opened.digest(), handler, handler.options.retry or self._retry)
 
-    def _set_aside_unreadable(self, message: Message, error: MalformedEvent) -> None:
+    def _set_aside_unreadable(self, message: Message, error: MalformedEvent, bug: Exception | None = None) -> None:
         # Of the message as a copy has it: delivered again, or put back to work, it is the same dead letter.
         digest = hashlib.sha256(pack_message(copy_to(self._name, message, 0))).hexdigest()
         entry = self._dead_letter(Key("", f"unreadable-{digest[:16]}"), digest, message, error)
         self._ledger.set_aside(entry)
-        log.error("dead letter", reason=entry.reason, error=entry.error, event_id=entry.key.id, bytes=len(message.body))
+        facts = {"reason": entry.reason, "error": entry.error, "event_id": entry.key.id, "bytes": len(message.body)}
+        log.error("dead letter", exc_info=bug, **facts)
 
     def set_aside_conflict(self, work: Work, entry: Entry) -> None:
         """The same identity was seen with other data (`entry`): keep this one beside it, as a dead letter."""

@@ -230,6 +230,17 @@ class TestDeadLetters:
         assert all(entry.message is not None for entry in dead.values())
         assert not bench.replies[2:]
 
+    def test_a_message_that_meets_a_bug_is_set_aside_alone(self, bench: Bench) -> None:
+        """What nobody foresaw while a message is read makes that one a dead letter; its neighbours are applied."""
+        names = {"specversion": "1.0", "id": "odd", "source": "/shop", "type": "\ud800"}  # no digest can be made of it
+        odd = Message(b"{}", headers={f"ce-{name}": value for name, value in names.items()})
+        bench.send(odd, placed("good"))
+        assert len(bench.step().ack) == 2
+        assert bench.ledger.counts() == {State.APPLIED: 1, State.DEAD: 1}
+        (entry,) = bench.ledger.find([State.DEAD])
+        assert entry.message == odd
+        assert "met a bug in the toolkit: UnicodeEncodeError" in str(entry.error)
+
     def test_a_dead_letter_keeps_the_original_message(self, bench: Bench) -> None:
         """Body, headers and properties are kept as received, after retries too."""
         Erp.script = {"a": [TransientError("later")] * 9}
