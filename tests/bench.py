@@ -14,7 +14,8 @@ from adapter_sdk import Adaptor, Event, EventData, RetryPolicy
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.family import Claim, Family, Outcome
 from adapter_sdk.ledger.base import ClaimRequest, Entry, Journal, Record, Verdict
-from adapter_sdk.ledger.store import Rows, SqlLedger
+from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.pipeline import Pipeline, Settlement
 from adapter_sdk.topology import retry_queue
 from adapter_sdk.transport.base import Confirm, Delivery, Message

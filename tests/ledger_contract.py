@@ -7,7 +7,9 @@ import pytest
 
 from adapter_sdk import Key
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict
-from adapter_sdk.ledger.store import Rows, SqlLedger, event_hash
+from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.rows import event_hash
+from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.transport.base import Message
 
 DIGEST = "d" * 64
@@ -155,6 +157,11 @@ class LedgerContract:
         assert (entry.state, entry.reason, entry.error) == (State.WAITING, "runtime error", "boom")
         assert (entry.due_at, entry.updated_at, entry.attempts, entry.unsent) == (9.0, 2.0, 1, True)
         assert entry.message == ORIGINAL
+
+    def test_an_end_is_recorded_once(self, ledger: SqlLedger) -> None:
+        """A second record of the same claim is not taken, though it says the same: its effect would be a second one."""
+        entry = self.recorded(ledger, State.APPLIED)
+        assert ledger.record([Record(key=key(), token=entry.token, state=State.APPLIED)], 3.0) == [False]
 
     def test_the_first_original_stays_until_it_is_applied(self, ledger: SqlLedger) -> None:
         """Later copies do not replace the original; an applied event needs it no longer."""

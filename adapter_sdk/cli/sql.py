@@ -16,7 +16,8 @@ def sql() -> None:
 @app_options
 def install(app: App, as_json: bool, print_only: bool) -> None:
     """Create the tables adaptor_ledger and adaptor_sequence if they are missing."""
-    from adapter_sdk.ledger.store import SqlLedger, create_statements
+    from adapter_sdk.ledger.schema import create_statements
+    from adapter_sdk.ledger.store import SqlLedger
 
     ledger = app.ledger if app.family.ledger() or app.settings.ledger.url else None
     if not isinstance(ledger, SqlLedger):

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, CursorResult, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.errors import ConfigError, LedgerError
-from adapter_sdk.ledger.store import Rows, SqlLedger
+from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
 
 

@@ -4,176 +4,24 @@ What differs between databases (connecting, the name of the binary type) is behi
 standard library's SQLite and shared.py for SQLAlchemy.
 """
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.events import Key
+from adapter_sdk.ledger import schema
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict, decide
-from adapter_sdk.ledger.codec import (
-    pack_decisions,
-    pack_json,
-    pack_message,
-    pack_replies,
-    unpack_decisions,
-    unpack_json,
-    unpack_message,
-    unpack_replies,
-)
+from adapter_sdk.ledger.codec import pack_json, pack_message, pack_replies
+from adapter_sdk.ledger.database import Database, Owner, Rows
+from adapter_sdk.ledger.rows import LONGEST_ERROR, entry_of, event_hash, fitting, row_of
 
-SCHEMA_VERSION = 1
-
-# As it stands in an index, so that a query that says the same finds its rows there.
-_ENDED = "(state = 'applied' OR state = 'discarded')"
-
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS adaptor_ledger (
-  adaptor VARCHAR(60) NOT NULL,
-  event_hash CHAR(64) NOT NULL,
-  source VARCHAR(2048) NOT NULL,
-  id VARCHAR(2048) NOT NULL,
-  type VARCHAR(2048) NOT NULL,
-  subject VARCHAR(2048),
-  correlation_id VARCHAR(2048),
-  digest CHAR(64) NOT NULL,
-  state VARCHAR(12) NOT NULL,
-  attempts INTEGER NOT NULL,
-  token CHAR(32) NOT NULL,
-  owner BIGINT NOT NULL,
-  unsent SMALLINT NOT NULL,
-  replies {blob},
-  evidence {blob},
-  message {blob},
-  reason VARCHAR(255),
-  error TEXT,
-  received_at DOUBLE PRECISION NOT NULL,
-  updated_at DOUBLE PRECISION NOT NULL,
-  due_at DOUBLE PRECISION,
-  decisions {blob},
-  PRIMARY KEY (adaptor, event_hash)
-)""",
-    (
-        "CREATE INDEX IF NOT EXISTS adaptor_ledger_open ON adaptor_ledger (adaptor, state, updated_at) "
-        "WHERE state <> 'applied' AND state <> 'claimed'"
-    ),
-    f"CREATE INDEX IF NOT EXISTS adaptor_ledger_ended ON adaptor_ledger (adaptor, updated_at) WHERE {_ENDED}",
-    "CREATE INDEX IF NOT EXISTS adaptor_ledger_unsent ON adaptor_ledger (adaptor, updated_at) WHERE unsent = 1",
-    """CREATE TABLE IF NOT EXISTS adaptor_sequence (
-  adaptor VARCHAR(60) NOT NULL,
-  name VARCHAR(255) NOT NULL,
-  last BIGINT NOT NULL,
-  PRIMARY KEY (adaptor, name)
-)""",
-)
-
-_COLUMNS = (
-    "source, id, type, subject, correlation_id, digest, state, attempts, token, owner, unsent, replies, evidence, "
-    "message, reason, error, received_at, updated_at, due_at, decisions"
-)
-_ROW = "adaptor = :adaptor AND event_hash = :event_hash"
-_INSERT = (
-    f"INSERT INTO adaptor_ledger (adaptor, event_hash, {_COLUMNS}) VALUES (:adaptor, :event_hash, "
-    + ", ".join(f":{name.strip()}" for name in _COLUMNS.split(","))
-    + ") ON CONFLICT DO NOTHING"
-)
-_TAKE_OVER = (
-    "UPDATE adaptor_ledger SET token = :token, owner = :owner, attempts = :attempts, state = :state, "
-    f"unsent = 0, due_at = NULL, updated_at = :updated_at WHERE {_ROW} AND token = :found AND state = :found_state"
-)
-_RECORD = (
-    "UPDATE adaptor_ledger SET state = :state, owner = 0, replies = COALESCE(:replies, replies), unsent = :unsent, "
-    "reason = :reason, error = :error, "
-    "message = CASE WHEN :applied = 1 THEN NULL ELSE COALESCE(message, :message) END, due_at = :due_at, "
-    f"attempts = COALESCE(:attempts, attempts), updated_at = :updated_at WHERE {_ROW} AND token = :token "
-    # A COMMIT whose answer was lost may still be under way and end the row before this statement sees it.
-    "AND state NOT IN ('applied', 'dead', 'discarded')"
-)
-_NOTE = (
-    "UPDATE adaptor_ledger SET state = :state, evidence = :evidence, replies = COALESCE(:replies, replies), "
-    f"updated_at = :updated_at WHERE {_ROW} AND token = :token"
-)
-_BACK_TO_DEAD = (
-    "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
-    f"WHERE {_ROW} AND state = 'waiting'"
-)
-_INTERVENE = (
-    "UPDATE adaptor_ledger SET state = :state, attempts = :attempts, unsent = :unsent, replies = :replies, "
-    "evidence = :evidence, due_at = :due_at, decisions = :decisions, updated_at = :updated_at "
-    f"WHERE {_ROW} AND state = :seen_state AND token = :seen_token"
-)
-_LONGEST_ERROR = 8000
 # Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
 _TAKEN_OVER = {State.WAITING: State.CLAIMED, State.IN_DOUBT: State.CALLING}
-
-
-class Rows(Protocol):
-    """Statements inside one transaction, with `:name` parameters."""
-
-    def run(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Run a statement once per row of parameters; how many table rows it changed."""
-        ...
-
-    def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:
-        """The rows that a query finds."""
-        ...
-
-
-class Database(Protocol):
-    """A place where tables live. Its methods raise LedgerError."""
-
-    blob: str
-    passing_over_locked: str
-    """What a SELECT ends with that takes rows for itself and passes over those that others have taken, if any can."""
-    may_create: bool
-    """Whether `open` creates missing tables; false where that takes an install command or a DBA."""
-
-    def open(self) -> None: ...
-    def close(self) -> None: ...
-
-    def transaction(self) -> AbstractContextManager[Rows]:
-        """Commits when the block ends, rolls back when it raises."""
-        ...
-
-    @property
-    def place(self) -> str:
-        """Where this is, without a password."""
-        ...
-
-
-def create_statements(blob: str) -> list[str]:
-    """The SQL that a DBA would run, one statement each. Running it twice changes nothing."""
-    version = (
-        f"INSERT INTO adaptor_sequence (adaptor, name, last) VALUES ('', 'schema version', {SCHEMA_VERSION}) "
-        "ON CONFLICT DO NOTHING"
-    )
-    return [statement.format(blob=blob) for statement in TABLES] + [version]
-
-
-def event_hash(key: Key) -> str:
-    """SHA-256 of source and id: a primary key of one length, whatever producers choose as ids."""
-    return hashlib.sha256(f"{key.source}\n{key.id}".encode()).hexdigest()
-
-
-class Owner(Protocol):
-    """What tells others that this process lives and owns its claims, where several processes share a ledger."""
-
-    def identify(self) -> int:
-        """The number under which others see that this process lives, above 0. Raises LedgerError."""
-        ...
-
-    def lives(self, rows: Rows, owner: int) -> bool:
-        """Whether the process with this number is another one and lives."""
-        ...
-
-    def renounce(self) -> None:
-        """Be dead to the others under the present number; `identify` takes a new one."""
-        ...
 
 
 class SqlLedger:
@@ -201,22 +49,23 @@ class SqlLedger:
         self.database.open()
         if self.database.may_create:
             self.install()
-        schema = "WHERE adaptor = '' AND name = 'schema version'"
+        where = "WHERE adaptor = '' AND name = 'schema version'"
         with self.database.transaction() as rows:
             # A write, so that a full disk or a lost right shows here and not with the first event in hand.
-            rows.run(f"UPDATE adaptor_sequence SET last = last {schema}", [{}])
-            found = rows.fetch(f"SELECT last FROM adaptor_sequence {schema}", {})
+            rows.run(f"UPDATE adaptor_sequence SET last = last {where}", [{}])
+            found = rows.fetch(f"SELECT last FROM adaptor_sequence {where}", {})
         version = found[0][0] if found else None
-        if version != SCHEMA_VERSION:
+        if version != schema.SCHEMA_VERSION:
             raise ConfigError(
-                f"the ledger in {self.database.place} has schema version {version}; this toolkit has {SCHEMA_VERSION}: "
+                f"the ledger in {self.database.place} has schema version {version}; "
+                f"this toolkit has {schema.SCHEMA_VERSION}: "
                 "run the release of the toolkit that made it, or give the adaptor another ledger"
             )
 
     def install(self) -> None:
         """Create the tables that are missing."""
         with self.database.transaction() as rows:
-            for statement in create_statements(self.database.blob):
+            for statement in schema.create_statements(self.database.blob):
                 rows.run(statement, [{}])
 
     def close(self) -> None:
@@ -236,7 +85,7 @@ class SqlLedger:
         # Rows are always changed in one order, so that processes with the same keys in hand wait in no circle.
         pairs = sorted(((_fresh(request, token, owner, now), request) for request in requests), key=_order)
         with self.database.transaction() as rows:
-            if rows.run(_INSERT, [self._row(entry) for entry, _ in pairs]) == len(pairs):
+            if rows.run(schema.INSERT, [row_of(entry, self.adaptor) for entry, _ in pairs]) == len(pairs):
                 answers = {entry.key: (Verdict.GRANTED, entry) for entry, _ in pairs}
             else:
                 answers = {entry.key: self._decide(rows, request, entry) for entry, request in pairs}
@@ -253,7 +102,7 @@ class SqlLedger:
             return verdict, found
         attempts = max(found.attempts, request.attempts) + 1
         changed = rows.run(
-            _TAKE_OVER,
+            schema.TAKE_OVER,
             [
                 {
                     **self._id(found.key),
@@ -286,8 +135,8 @@ class SqlLedger:
                 "applied": int(record.state is State.APPLIED),
                 "replies": pack_replies(record.replies) if record.replies else None,
                 "unsent": int(record.unsent),
-                "reason": _fitting(record.reason, 255),
-                "error": _fitting(record.error, _LONGEST_ERROR),
+                "reason": fitting(record.reason, 255),
+                "error": fitting(record.error, LONGEST_ERROR),
                 "message": pack_message(record.message) if record.message else None,
                 "due_at": record.due_at,
                 "attempts": record.attempts,
@@ -297,8 +146,10 @@ class SqlLedger:
         ]
         if not values:
             return []
-        if rows.run(_RECORD, values) == len(values):
-            return [True] * len(values)
+        changed = rows.run(schema.RECORD, values)
+        if changed in (0, len(values)):
+            # None: a row that ended before, though by the same claim, must not let a second effect commit.
+            return [changed > 0] * len(values)
         # Rows with another token, or at an end already, were not changed; one look at each tells which.
         found = [self._get(rows, record.key) for record in records]
         return [
@@ -311,7 +162,7 @@ class SqlLedger:
         values = sorted(({**self._id(key), "token": token} for key, token in claims), key=itemgetter("event_hash"))
         if values:
             with self.database.transaction() as rows:
-                rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {_ROW} AND token = :token", values)
+                rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {schema.ROW} AND token = :token", values)
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
@@ -322,8 +173,8 @@ class SqlLedger:
     def set_aside(self, entry: Entry) -> None:
         """Keep a message that has no row of its own; the same message again changes nothing, a replayed one is back."""
         with self.database.transaction() as rows:
-            if not rows.run(_INSERT, [self._row(entry)]):
-                rows.run(_BACK_TO_DEAD, [self._row(entry)])
+            if not rows.run(schema.INSERT, [row_of(entry, self.adaptor)]):
+                rows.run(schema.BACK_TO_DEAD, [row_of(entry, self.adaptor)])
 
     def unsent(self, before: float, limit: int) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
@@ -380,19 +231,19 @@ class SqlLedger:
             decisions = (*found.decisions, decision)
             entry = replace(found, **changes, decisions=decisions, updated_at=decision.at)
             seen = {"seen_state": expected, "seen_token": found.token}
-            return entry if rows.run(_INTERVENE, [{**self._row(entry), **seen}]) else None
+            return entry if rows.run(schema.INTERVENE, [{**row_of(entry, self.adaptor), **seen}]) else None
 
     def purge(self, before: float, limit: int) -> int:
         """Forget at most `limit` events that were applied or discarded before that time."""
         values = {"adaptor": self.adaptor, "before": before, "limit": limit}
         oldest = (
-            f"SELECT event_hash FROM adaptor_ledger WHERE adaptor = :adaptor AND {_ENDED} AND unsent = 0 "
+            f"SELECT event_hash FROM adaptor_ledger WHERE adaptor = :adaptor AND {schema.ENDED} AND unsent = 0 "
             f"AND updated_at < :before ORDER BY updated_at LIMIT :limit{self.database.passing_over_locked}"
         )
         with self.database.transaction() as rows:
             found = [{"adaptor": self.adaptor, "event_hash": row[0]} for row in rows.fetch(oldest, values)]
             if found:
-                rows.run(f"DELETE FROM adaptor_ledger WHERE {_ROW}", found)
+                rows.run(f"DELETE FROM adaptor_ledger WHERE {schema.ROW}", found)
         return len(found)
 
     def counts(self) -> dict[State, int]:
@@ -412,33 +263,8 @@ class SqlLedger:
         return found[0] if found else None
 
     def _select(self, rows: Rows, condition: str, values: Mapping[str, Any]) -> list[Entry]:
-        statement = f"SELECT {_COLUMNS} FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}"
-        return [_entry(row) for row in rows.fetch(statement, {**values, "adaptor": self.adaptor})]
-
-    def _row(self, entry: Entry) -> dict[str, Any]:
-        return {
-            **self._id(entry.key),
-            "source": entry.key.source,
-            "id": entry.key.id,
-            "type": entry.type,
-            "subject": entry.subject,
-            "correlation_id": _fitting(entry.correlation_id, 2048),
-            "digest": entry.digest,
-            "state": entry.state,
-            "attempts": entry.attempts,
-            "token": entry.token,
-            "owner": entry.owner,
-            "unsent": int(entry.unsent),
-            "replies": pack_replies(entry.replies) if entry.replies else None,
-            "evidence": None if entry.evidence is None else pack_json(entry.evidence),
-            "message": pack_message(entry.message) if entry.message else None,
-            "reason": _fitting(entry.reason, 255),
-            "error": _fitting(entry.error, _LONGEST_ERROR),
-            "received_at": entry.received_at,
-            "updated_at": entry.updated_at,
-            "due_at": entry.due_at,
-            "decisions": pack_decisions(entry.decisions) if entry.decisions else None,
-        }
+        statement = f"SELECT {schema.COLUMNS} FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}"
+        return [entry_of(row) for row in rows.fetch(statement, {**values, "adaptor": self.adaptor})]
 
 
 class _Transaction:
@@ -460,7 +286,7 @@ class _Transaction:
             "replies": pack_replies(replies) if replies else None,
             "updated_at": self._ledger.clock(),
         }
-        if not self._rows.run(_NOTE, [values]):
+        if not self._rows.run(schema.NOTE, [values]):
             raise ClaimLost(f"another worker has taken over {key}")
 
     def next_number(self, sequence: str) -> int:
@@ -492,37 +318,4 @@ def _fresh(request: ClaimRequest, token: str, owner: int, now: float) -> Entry:
         owner=owner,
         received_at=now,
         updated_at=now,
-    )
-
-
-def _fitting(text: str | None, limit: int) -> str | None:
-    """Text as every database takes it: no NUL, no half of a surrogate pair, and columns have a length."""
-    if text is None:
-        return None
-    return text.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode("utf-8")[:limit]
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    (source, id_, type_, subject, correlation, digest, state, attempts, token, owner, unsent) = row[:11]
-    (replies, evidence, message, reason, error, received, updated, due, decisions) = row[11:]
-    return Entry(
-        key=Key(source, id_),
-        state=State(state),
-        type=type_,
-        subject=subject,
-        correlation_id=correlation,
-        digest=digest.strip(),
-        attempts=attempts,
-        token=token.strip(),
-        owner=owner,
-        unsent=bool(unsent),
-        replies=unpack_replies(bytes(replies)) if replies else (),
-        evidence=None if evidence is None else unpack_json(bytes(evidence)),
-        message=unpack_message(bytes(message)) if message else None,
-        reason=reason,
-        error=error,
-        received_at=received,
-        updated_at=updated,
-        due_at=due,
-        decisions=unpack_decisions(bytes(decisions)) if decisions else (),
     )

@@ -7,8 +7,9 @@ from sqlalchemy import Engine, create_engine, text
 
 from adapter_sdk import ConfigError, LedgerError
 from adapter_sdk.ledger.base import Entry, Record, State, Verdict
+from adapter_sdk.ledger.rows import event_hash
 from adapter_sdk.ledger.shared import SharedDatabase
-from adapter_sdk.ledger.store import SqlLedger, event_hash
+from adapter_sdk.ledger.store import SqlLedger
 from tests.ledger_contract import LedgerContract, key, request
 
 

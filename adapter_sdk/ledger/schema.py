@@ -1,0 +1,91 @@
+"""The ledger's tables and the statements that change them: plain SQL that SQLite and PostgreSQL share."""
+
+SCHEMA_VERSION = 1
+
+# As it stands in an index, so that a query that says the same finds its rows there.
+ENDED = "(state = 'applied' OR state = 'discarded')"
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS adaptor_ledger (
+  adaptor VARCHAR(60) NOT NULL,
+  event_hash CHAR(64) NOT NULL,
+  source VARCHAR(2048) NOT NULL,
+  id VARCHAR(2048) NOT NULL,
+  type VARCHAR(2048) NOT NULL,
+  subject VARCHAR(2048),
+  correlation_id VARCHAR(2048),
+  digest CHAR(64) NOT NULL,
+  state VARCHAR(12) NOT NULL,
+  attempts INTEGER NOT NULL,
+  token CHAR(32) NOT NULL,
+  owner BIGINT NOT NULL,
+  unsent SMALLINT NOT NULL,
+  replies {blob},
+  evidence {blob},
+  message {blob},
+  reason VARCHAR(255),
+  error TEXT,
+  received_at DOUBLE PRECISION NOT NULL,
+  updated_at DOUBLE PRECISION NOT NULL,
+  due_at DOUBLE PRECISION,
+  decisions {blob},
+  PRIMARY KEY (adaptor, event_hash)
+)""",
+    (
+        "CREATE INDEX IF NOT EXISTS adaptor_ledger_open ON adaptor_ledger (adaptor, state, updated_at) "
+        "WHERE state <> 'applied' AND state <> 'claimed'"
+    ),
+    f"CREATE INDEX IF NOT EXISTS adaptor_ledger_ended ON adaptor_ledger (adaptor, updated_at) WHERE {ENDED}",
+    "CREATE INDEX IF NOT EXISTS adaptor_ledger_unsent ON adaptor_ledger (adaptor, updated_at) WHERE unsent = 1",
+    """CREATE TABLE IF NOT EXISTS adaptor_sequence (
+  adaptor VARCHAR(60) NOT NULL,
+  name VARCHAR(255) NOT NULL,
+  last BIGINT NOT NULL,
+  PRIMARY KEY (adaptor, name)
+)""",
+)
+
+COLUMNS = (
+    "source, id, type, subject, correlation_id, digest, state, attempts, token, owner, unsent, replies, evidence, "
+    "message, reason, error, received_at, updated_at, due_at, decisions"
+)
+ROW = "adaptor = :adaptor AND event_hash = :event_hash"
+INSERT = (
+    f"INSERT INTO adaptor_ledger (adaptor, event_hash, {COLUMNS}) VALUES (:adaptor, :event_hash, "
+    + ", ".join(f":{name.strip()}" for name in COLUMNS.split(","))
+    + ") ON CONFLICT DO NOTHING"
+)
+TAKE_OVER = (
+    "UPDATE adaptor_ledger SET token = :token, owner = :owner, attempts = :attempts, state = :state, "
+    f"unsent = 0, due_at = NULL, updated_at = :updated_at WHERE {ROW} AND token = :found AND state = :found_state"
+)
+RECORD = (
+    "UPDATE adaptor_ledger SET state = :state, owner = 0, replies = COALESCE(:replies, replies), unsent = :unsent, "
+    "reason = :reason, error = :error, "
+    "message = CASE WHEN :applied = 1 THEN NULL ELSE COALESCE(message, :message) END, due_at = :due_at, "
+    f"attempts = COALESCE(:attempts, attempts), updated_at = :updated_at WHERE {ROW} AND token = :token "
+    # A COMMIT whose answer was lost may still be under way and end the row before this statement sees it.
+    "AND state NOT IN ('applied', 'dead', 'discarded')"
+)
+NOTE = (
+    "UPDATE adaptor_ledger SET state = :state, evidence = :evidence, replies = COALESCE(:replies, replies), "
+    f"updated_at = :updated_at WHERE {ROW} AND token = :token"
+)
+BACK_TO_DEAD = (
+    "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
+    f"WHERE {ROW} AND state = 'waiting'"
+)
+INTERVENE = (
+    "UPDATE adaptor_ledger SET state = :state, attempts = :attempts, unsent = :unsent, replies = :replies, "
+    "evidence = :evidence, due_at = :due_at, decisions = :decisions, updated_at = :updated_at "
+    f"WHERE {ROW} AND state = :seen_state AND token = :seen_token"
+)
+
+
+def create_statements(blob: str) -> list[str]:
+    """The SQL that a DBA would run, one statement each. Running it twice changes nothing."""
+    version = (
+        f"INSERT INTO adaptor_sequence (adaptor, name, last) VALUES ('', 'schema version', {SCHEMA_VERSION}) "
+        "ON CONFLICT DO NOTHING"
+    )
+    return [statement.format(blob=blob) for statement in TABLES] + [version]
