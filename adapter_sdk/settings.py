@@ -59,7 +59,9 @@ class BrokerSettings(Section):
     queue_type: Literal["quorum", "classic"] = Field(default="quorum", description="of the adaptor's queues")
     delivery_limit: int = Field(default=1000, ge=1, description="deliveries before the broker itself gives up")
     declare: bool = Field(default=True, description="create what is missing; false: only check that it is there")
-    heartbeat: int = Field(default=10, ge=1, le=600, description="seconds")
+    heartbeat: int = Field(
+        default=6, ge=1, le=600, description="seconds; a broker that is silent is given up after at most 2 * (this + 5)"
+    )
 
 
 class LedgerSettings(Section):

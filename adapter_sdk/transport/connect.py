@@ -8,7 +8,7 @@ from adapter_sdk.transport.base import Transport
 
 
 def transport_for(
-    url: str, *, connection_name: str = "adaptor", heartbeat: int = 10, ssl_context: SSLContext | None = None
+    url: str, *, connection_name: str = "adaptor", heartbeat: int = 6, ssl_context: SSLContext | None = None
 ) -> Transport:
     """The transport for `url`, not yet open: `amqp://` and `amqps://` are RabbitMQ, `memory://` is the embedded broker.
 

@@ -62,8 +62,8 @@ class Proxy:
         return done.result(10)
 
     async def _listen(self) -> int:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,6 +87,7 @@ class Proxy:
         return len(lines)
 
     async def _end(self) -> int:
+        self._server.close()
         cut = await self._cut()
         while self._lines:
             await asyncio.sleep(0.01)

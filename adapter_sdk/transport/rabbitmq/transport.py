@@ -43,7 +43,7 @@ class RabbitMQTransport:
         url: str,
         *,
         connection_name: str = "adaptor",
-        heartbeat: int = 10,
+        heartbeat: int = 6,
         connect_timeout: float = 10.0,
         blocked_connection_timeout: float = 30.0,
         ssl_context: ssl.SSLContext | None = None,
