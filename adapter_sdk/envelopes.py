@@ -132,7 +132,10 @@ def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
         name = header.lower()  # `ce-` comes from HTTP, where the case of a name means nothing
         for prefix in _PREFIXES:
             if name.startswith(prefix):
-                found[name[len(prefix) :]] = _since_epoch(value) if name == f"{prefix}time" else value
+                attribute = name[len(prefix) :]
+                value = _since_epoch(value) if attribute == "time" else value  # noqa: PLW2901
+                if found.setdefault(attribute, value) != value:
+                    raise MalformedEvent(f"the headers give {attribute} twice, with different values")
     return found
 
 
@@ -193,7 +196,8 @@ def _eventbridge(body: Mapping[str, Any]) -> Opened:
 
 def _opened(attributes: Mapping[str, Any], data: Any, more: Mapping[str, ExtensionValue] | None = None) -> Opened:
     if (version := attributes.get("specversion")) != "1.0":
-        raise MalformedEvent(f"specversion is {version!r}; adaptors read CloudEvents 1.0")
+        found = "missing" if version is None else repr(version)
+        raise MalformedEvent(f"specversion is {found}; adaptors read CloudEvents 1.0")
     texts = {name: _text(attributes, name) for name in ("id", "source", "type", "subject", "dataschema")}
     missing = [name for name in ("id", "source", "type") if not texts[name]]
     if missing:

@@ -1,6 +1,8 @@
 """@handles: from a method of an adaptor to what the pipeline needs to know about it, checked at class creation."""
 
+import functools
 import inspect
+import operator
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -61,9 +63,15 @@ class Handler(Generic[P, R]):
             return self
         return types.MethodType(self.function, instance)
 
+    @overload
     def verify(
-        self, *, settle: float = 0.0
-    ) -> Callable[[Callable[Concatenate[Any, P], R | NotApplied]], Callable[Concatenate[Any, P], R | NotApplied]]:
+        self, function: Callable[Concatenate[Any, P], R | NotApplied], /
+    ) -> Callable[Concatenate[Any, P], R | NotApplied]: ...
+    @overload
+    def verify(
+        self, /, *, settle: float = 0.0
+    ) -> Callable[[Callable[Concatenate[Any, P], R | NotApplied]], Callable[Concatenate[Any, P], R | NotApplied]]: ...
+    def verify(self, function: Callable[..., Any] | None = None, /, *, settle: float = 0.0) -> Any:
         """Attach the method that is asked when an earlier attempt is in doubt, `settle` seconds after that attempt.
 
         It returns what the handler would have returned, or NotApplied, or raises InDoubt when it cannot tell. Choose
@@ -80,7 +88,7 @@ class Handler(Generic[P, R]):
             self.settle = settle
             return function
 
-        return attach
+        return attach if function is None else attach(function)
 
 
 @overload
@@ -213,7 +221,9 @@ def _read(
     verify = None
     if handler.verifier is not None:
         verify = handler.verifier.__name__
-        _check_verify(_place(cls, handler.verifier), handler.verifier, parameters, handle_type)
+        asks = _place(cls, handler.verifier)
+        _check_verify(asks, handler.verifier, parameters, handle_type)
+        _check_verdict(asks, _hints(asks, handler.verifier, localns), replies, in_list, silent)
     return HandlerSpec(
         name=name,
         where_defined=place,
@@ -235,6 +245,24 @@ def _check_verify(
     if len(_parameters(place, function, handle_type)) != len(of_handler):
         takes = ", ".join(("self", *of_handler))
         raise ConfigError(f"{place}: a `verify` takes what its handler takes: ({takes})")
+
+
+def _check_verdict(
+    place: str, hints: Mapping[str, Any], replies: tuple[type[EventData], ...], in_list: bool, silent: bool
+) -> None:
+    """A `verify` answers what its handler would have, or NotApplied."""
+    if "return" not in hints:
+        raise ConfigError(f"{place}: has no return annotation; write the handler's own, and `| NotApplied`")
+    members, says_none = _members_of_union(hints["return"])
+    answers = [member for member in members if member is not NotApplied]
+    given: tuple[type[EventData], ...] = ()
+    lists = False
+    if answers:
+        given, lists, _ = _reply_types(place, {"return": functools.reduce(operator.or_, answers)})
+    if not set(given) <= set(replies) or (answers and lists is not in_list) or (says_none and not silent):
+        wanted = " | ".join(kind.__name__ for kind in replies) or "None"
+        wanted = f"list[{wanted}]" if in_list else wanted
+        raise ConfigError(f"{place}: a `verify` answers as its handler would, {wanted}, or NotApplied")
 
 
 def _parameters(place: str, function: Callable[..., Any], handle_type: type | None) -> list[str]:

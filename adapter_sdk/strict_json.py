@@ -26,7 +26,9 @@ def parse_json(body: bytes, max_depth: int) -> Any:
     except RecursionError as error:
         raise MalformedEvent(f"the JSON nests deeper than {max_depth} levels") from error
     except ValueError as error:
-        raise MalformedEvent(f"the body is not JSON: {error}") from error
+        # Python's advice about its digit limit is for programmers; see sys.get_int_max_str_digits.
+        why = str(error).partition("; use sys.")[0]
+        raise MalformedEvent(f"the body is not JSON: {why}") from error
     if text.count("{") + text.count("[") > max_depth and _depth(value) > max_depth:
         raise MalformedEvent(f"the JSON nests deeper than {max_depth} levels")
     if "\\ud" in text or "\\uD" in text:

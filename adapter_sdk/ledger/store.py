@@ -100,7 +100,7 @@ class SqlLedger:
         verdict = decide(found, request, lambda owner: self.owner is not None and self.owner.lives(rows, owner))
         if verdict is not Verdict.GRANTED:
             return verdict, found
-        attempts = max(found.attempts, request.attempts) + 1
+        attempts = found.attempts + 1
         changed = rows.run(
             schema.TAKE_OVER,
             [
@@ -181,7 +181,9 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return self._select(
                 rows,
-                "unsent = 1 AND updated_at < :before ORDER BY updated_at LIMIT :limit",
+                # Replies that nobody takes may stand there for days; what waits to be worked on goes first.
+                "unsent = 1 AND updated_at < :before "
+                "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at LIMIT :limit",
                 {"before": before, "limit": limit},
             )
 
@@ -313,7 +315,7 @@ def _fresh(request: ClaimRequest, token: str, owner: int, now: float) -> Entry:
         subject=request.subject,
         correlation_id=request.correlation_id,
         digest=request.digest,
-        attempts=request.attempts + 1,
+        attempts=1,
         token=token,
         owner=owner,
         received_at=now,

@@ -271,6 +271,21 @@ class TestFaultsAtClassCreation:
             with pytest.raises(ConfigError, match=r"take\.verify: settle"):
                 handles(method()).verify(settle=settle)
 
+    def test_a_verify_that_answers_otherwise(self) -> None:
+        """A `verify` whose annotation is not its handler's, with NotApplied, is refused with its own line."""
+
+        def number(self: object, event: Event[Placed]) -> int:
+            raise AssertionError
+
+        def bare(self: object, event: Event[Placed]):  # type: ignore[no-untyped-def]
+            raise AssertionError
+
+        for function, why in ((number, "int is not event data"), (bare, "has no return annotation")):
+            handler = handles(method())
+            handler.verify(function)
+            with pytest.raises(ConfigError, match=why):
+                type("Made", (Adaptor,), {"name": "made", "take": handler})
+
     @pytest.mark.parametrize(
         ("function", "why"), [(Outlines.waits, "is async"), (Outlines.no_event, "a handler of this base takes")]
     )
