@@ -16,6 +16,10 @@ class AttemptsUsedUp(PermanentError):
     """The process died during the last attempt that the retry policy allows: another could kill it again."""
 
 
+class DeliveryLimit(PermanentError):
+    """The broker gave the event up, or somebody put it where such events are."""
+
+
 class NotSettledYet(InDoubt):
     """An earlier attempt is in doubt, and the backend may still be busy with it."""
 

@@ -30,11 +30,11 @@ from adapter_sdk.events import Key
 from adapter_sdk.family import Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
 from adapter_sdk.outbox import Outbox, Publish
-from adapter_sdk.outcomes import AttemptsUsedUp, NotSettledYet, after_failure, reason_of
+from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, reason_of
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
-from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, retry_queue
-from adapter_sdk.transport.base import Delivery
+from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, dead_queue, retry_queue
+from adapter_sdk.transport.base import Delivery, Message
 from adapter_sdk.work import InHand, Work, correlation_of, first_of_each_key
 
 log = structlog.get_logger("adaptor")
@@ -123,6 +123,19 @@ class Pipeline:
             with self._in_hand.hold([entry.key]):
                 swept += self._outbox.publish_again(entry, now)
         return swept
+
+    def take_in(self, message: Message) -> bool:
+        """Make a dead letter of what the broker gave up, unless the ledger knows its end. False: in other hands now.
+
+        Raises LedgerError.
+        """
+        works, _ = self._admission.admit([Delivery(message, receipt=None)])
+        for work in works:
+            work.refusal = work.refusal or DeliveryLimit(f"found in the queue {dead_queue(self._name)}")
+            with self._in_hand.hold([work.opened.key]):
+                self._claim([work])
+                self._record([work])
+        return not any(work.released or work.comes_back for work in works)
 
     @contextmanager
     def _taking_back_attempts(self, batch: Sequence[Work]) -> Iterator[None]:

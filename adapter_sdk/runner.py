@@ -19,7 +19,7 @@ from adapter_sdk.outage import Outage
 from adapter_sdk.pipeline import Pipeline
 from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
-from adapter_sdk.topology import plan, without
+from adapter_sdk.topology import dead_queue, plan, without
 from adapter_sdk.transport.base import Delivery, Transport
 from adapter_sdk.workers import Workers
 
@@ -28,6 +28,8 @@ log = structlog.get_logger("adaptor")
 # Seconds: how often a standby looks whether the owner is gone, and how often left-behind messages are looked for.
 _STANDBY_INTERVAL = 1.0
 _SWEEP_INTERVAL = 30.0
+# What the broker gave up is looked for when a session begins and with every so many sweeps: a look is a connection.
+_SWEEPS_PER_LOOK = 10
 # Seconds: the first and the longest pause after a failure of broker, ledger or backend.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
@@ -105,6 +107,8 @@ class Runner:
         faults = self._family.check()
         if faults:
             raise ConfigError(*faults)
+        for warning in self._family.warnings():
+            log.warning("dangerous setting", adaptor=self.adaptor.name, error=warning)
         try:
             while not self._stop.is_set() and self._own():
                 try:
@@ -166,6 +170,7 @@ class Runner:
         try:
             self._connect()
             self._pipeline.sweep()
+            self._empty_the_net()
             workers = self._start_consuming()
             self._watch()
         finally:
@@ -202,11 +207,24 @@ class Runner:
 
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
+        sweeps = 0
         while not self._stop.is_set() and not self._wake.wait(_SWEEP_INTERVAL):
+            sweeps += 1
             self._outage.ended()
             self._pipeline.sweep()
+            if sweeps % _SWEEPS_PER_LOOK == 0:
+                self._empty_the_net()
             # Not at the start of a session: what a dead process left unsettled comes back first, and must be known.
             self._retention.sweep(self._wake.wait)
+
+    def _empty_the_net(self) -> None:
+        """Take what the broker itself has given up into the ledger, where dead letters live."""
+        try:
+            taken = self.transport.take(dead_queue(self.adaptor.name), self._pipeline.take_in)
+        except ConfigError as error:
+            raise BrokerError("; ".join(error.faults)) from error
+        if taken:
+            log.warning("taken from the broker's dead letters", adaptor=self.adaptor.name, count=taken)
 
     def _process(self, deliveries: list[Delivery]) -> None:
         """One batch, on a worker thread."""

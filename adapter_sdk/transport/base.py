@@ -105,6 +105,9 @@ OnDeliveries = Callable[[list[Delivery]], None]
 OnLost = Callable[[Exception], None]
 """Called once, on the transport's own thread, when consuming has ended without being asked to."""
 
+Keep = Callable[[Message], bool]
+"""Called with a message that was taken from a queue: true if it is kept elsewhere now, and may be forgotten there."""
+
 
 class Transport(Protocol):
     """One connection of one adaptor to a broker: consume, settle, publish.
@@ -140,6 +143,15 @@ class Transport(Protocol):
 
     def depth(self, queue: str) -> int:
         """Messages ready in `queue`. Raises ConfigError if there is no such queue."""
+        ...
+
+    def take(self, queue: str, keep: Keep, *, limit: int = 1000) -> int:
+        """Hand what is ready in `queue` to `keep`, one by one and at most `limit` messages; how many were kept.
+
+        A message is settled when `keep` answers true. The others, and one at which `keep` raises, are in the queue
+        again afterwards. Nothing is waited for. As `declare` it needs no `open`. Raises ConfigError if there is no such
+        queue.
+        """
         ...
 
     def consume(

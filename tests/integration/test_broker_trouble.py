@@ -12,7 +12,17 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from adapter_sdk import AdaptorError, BrokerError, Event, EventData, handles, outbox, topology
+from adapter_sdk import (
+    AdaptorError,
+    BackendUnavailable,
+    BrokerError,
+    Event,
+    EventData,
+    handles,
+    outbox,
+    runner,
+    topology,
+)
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.ledger.base import State
 from adapter_sdk.runner import Runner, RunState
@@ -66,7 +76,7 @@ class Watched(Runner):
 class Scene:
     """A shop that publishes orders, the adaptor, and the backend that counts what was picked."""
 
-    def __init__(self, url: str, folder: Path, shop_url: str) -> None:
+    def __init__(self, url: str, folder: Path, shop_url: str, delivery_limit: int = 1000) -> None:
         self.database = folder / "stock.db"
         with closing(sqlite3.connect(self.database)) as connection:
             connection.execute("CREATE TABLE picks (id TEXT)")
@@ -76,7 +86,7 @@ class Scene:
         self.answers: set[str] = set()
         self.transport = RabbitMQTransport(url, heartbeat=1, blocked_connection_timeout=1)
         settings = Settings(
-            broker=BrokerSettings(url=SecretStr(url)),
+            broker=BrokerSettings(url=SecretStr(url), delivery_limit=delivery_limit),
             runner=RunnerSettings(concurrency=2, batch_size=5),
             family=SqlSettings(url=SecretStr(f"sqlite:///{self.database}")),
             folder=folder,
@@ -288,6 +298,28 @@ def test_a_broker_that_blocks_publishers(fresh_rabbitmq: Broker, tmp_path: Path)
         link.unblocked.set()
         scene.all_is_done_once()
         assert scene.runner.sessions == 1
+
+
+def test_what_the_broker_gives_up(fresh_rabbitmq: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that RabbitMQ has dead-lettered, because it came back too often, is a dead letter in the ledger."""
+    monkeypatch.setattr(runner, "_SWEEP_INTERVAL", 0.02)
+    monkeypatch.setattr(runner, "_LONGEST_PAUSE", 0.05)
+
+    def away() -> None:
+        raise BackendUnavailable("stock taking")
+
+    Stock.before = staticmethod(away)
+    scene = Scene(fresh_rabbitmq.url, tmp_path, fresh_rabbitmq.url, delivery_limit=2)
+    scene.start()
+    try:
+        scene.order(1)
+        (entry,) = wait_until(lambda: scene.runner.ledger.find([State.DEAD]), SOON)
+        assert (entry.key.id, entry.reason) == ("o-000", "delivery limit")
+        assert entry.message is not None
+        assert (entry.message.exchange, entry.message.routing_key) == ("events", "shop.placed")
+        wait_until(lambda: not scene.transport.depth("stock.dead"))
+    finally:
+        scene.stop()
 
 
 class TestReplies:

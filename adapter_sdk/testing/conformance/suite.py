@@ -410,6 +410,42 @@ class TransportConformance:
         with pytest.raises(ConfigError, match="no-such-queue"):
             transport.depth("no-such-queue")
 
+    @feature("taking what is there")
+    def test_take(self, transport: Transport, queue: str, broker: BrokerUnderTest) -> None:
+        """`take` hands over unchanged what is ready, at most `limit`, and settles what is kept; the rest is back."""
+        sent = [full_message(queue, broker.user), *(Message(b"%d" % number, routing_key=queue) for number in range(4))]
+        transport.publish(sent)
+        eventually(lambda: transport.depth(queue) == 5, "five are ready")
+        seen: list[Message] = []
+
+        def keep_but_two(message: Message) -> bool:
+            seen.append(message)
+            return message.body != b"2"
+
+        assert transport.take(queue, keep_but_two, limit=4) == 3
+        assert seen == sent[:4]
+        eventually(lambda: transport.depth(queue) == 2, "what was not kept is back")
+        assert transport.take(queue, lambda _: True) == 2
+        assert transport.take(queue, lambda _: True) == 0
+        with pytest.raises(ConfigError, match="no-such-queue"):
+            transport.take("no-such-queue", lambda _: True)
+
+    @feature("taking goes wrong")
+    def test_take_and_fail(self, transport: Transport, queue: str) -> None:
+        """What `keep` raises comes out of `take`; what was kept before is settled, and the rest is back."""
+        transport.publish([Message(b"%d" % number, routing_key=queue) for number in range(4)])
+        eventually(lambda: transport.depth(queue) == 4, "four are ready")
+
+        def fail_at_one(message: Message) -> bool:
+            if message.body == b"1":
+                raise LookupError("no room")
+            return True
+
+        with pytest.raises(LookupError, match="no room"):
+            transport.take(queue, fail_at_one)
+        eventually(lambda: transport.depth(queue) == 3, "three are back")
+        assert sorted(delivery.message.body for delivery in consume(transport, queue).wait(3)) == [b"1", b"2", b"3"]
+
     @feature("consuming a missing queue refused")
     def test_consume_missing(self, transport: Transport, queue: str) -> None:
         """Consuming a queue that does not exist is a ConfigError that names it, and another can be consumed then."""

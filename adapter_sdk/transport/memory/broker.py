@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from adapter_sdk.errors import BrokerError, ConfigError
-from adapter_sdk.transport.base import Binding, Confirm, Delivery, Message, Queue, Topology
+from adapter_sdk.transport.base import Binding, Confirm, Delivery, Keep, Message, Queue, Topology
 from adapter_sdk.transport.checks import declared_otherwise
 from adapter_sdk.transport.memory.deadletters import is_cycle, with_death
 from adapter_sdk.transport.memory.queues import Entry, MemoryQueue
@@ -111,6 +111,26 @@ class MemoryBroker:
         with self._lock:
             self._check_accepting()
             return len(self._queue(queue))
+
+    def take(self, queue: str, keep: Keep, limit: int) -> int:
+        """Forget what `keep` keeps; the rest is in its old place again afterwards."""
+        taken: list[Entry] = []
+        with self._lock:
+            self._check_accepting()
+            source = self._queue(queue)
+            while source.has_ready and len(taken) < limit:
+                taken.append(source.take())
+        left = list(taken)
+        try:
+            for entry in taken:
+                if keep(entry.message):
+                    left.remove(entry)
+        finally:
+            with self._lock:
+                for entry in left:
+                    source.undo_take(entry)
+                self._serve(source)
+        return len(taken) - len(left)
 
     def connect(self) -> Session:
         """A new connection. Raises BrokerError while connections are refused."""

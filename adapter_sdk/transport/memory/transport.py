@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from adapter_sdk.errors import BrokerError
-from adapter_sdk.transport.base import Confirm, Delivery, Message, OnDeliveries, OnLost, Topology
+from adapter_sdk.transport.base import Confirm, Delivery, Keep, Message, OnDeliveries, OnLost, Topology
 from adapter_sdk.transport.checks import check_all
 from adapter_sdk.transport.memory.broker import MemoryBroker
 from adapter_sdk.transport.memory.sessions import Consumer, Session
@@ -44,6 +44,10 @@ class MemoryTransport:
     def depth(self, queue: str) -> int:
         """Messages ready in `queue`, those that rest after a return included."""
         return self._broker.depth(queue)
+
+    def take(self, queue: str, keep: Keep, *, limit: int = 1000) -> int:
+        """Hand what is ready in `queue` to `keep`, one message at a time."""
+        return self._broker.take(queue, keep, limit)
 
     def consume(
         self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False

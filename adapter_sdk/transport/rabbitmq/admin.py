@@ -1,14 +1,16 @@
-"""Declaring and looking, on short-lived connections: an error closes its channel, so no other work may be on it."""
+"""Declaring, looking, taking out, on short-lived connections: an error closes its channel, so nothing else is on it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from adapter_sdk.errors import ConfigError
-from adapter_sdk.transport.base import Binding, Exchange, Queue, Topology
+from adapter_sdk.transport.base import Binding, Exchange, Keep, Queue, Topology
+from adapter_sdk.transport.rabbitmq.encoding import to_message
 from adapter_sdk.transport.rabbitmq.failures import Translate
 
 Step = Callable[[BlockingChannel], object]
@@ -59,6 +61,24 @@ def depth(parameters: pika.ConnectionParameters, translate: Translate, queue: st
     """Messages ready in `queue`."""
     with _connection(parameters, translate) as connection:
         return int(_look_for_queue(queue, connection.channel()))
+
+
+def take(parameters: pika.ConnectionParameters, translate: Translate, queue: str, keep: Keep, limit: int) -> int:
+    """Settle what `keep` keeps; the rest goes back when the connection is closed."""
+    kept = 0
+    with _connection(parameters, translate) as connection:
+        channel = connection.channel()
+        for _ in range(limit):
+            method, properties, body = channel.basic_get(queue)
+            if method is None or properties is None or body is None:
+                break
+            # Written by a quorum queue on every message that is asked for, on none that a consumer is given first.
+            message = to_message(method.exchange or "", method.routing_key or "", properties, body)
+            headers = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+            if keep(replace(message, headers=headers)):
+                channel.basic_ack(method.delivery_tag or 0)
+                kept += 1
+    return kept
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import partial
 import pika
 
 from adapter_sdk.errors import AdaptorError, BrokerError
-from adapter_sdk.transport.base import Confirm, Delivery, Message, OnDeliveries, OnLost, Topology
+from adapter_sdk.transport.base import Confirm, Delivery, Keep, Message, OnDeliveries, OnLost, Topology
 from adapter_sdk.transport.checks import check_all
 from adapter_sdk.transport.rabbitmq import admin, guard
 from adapter_sdk.transport.rabbitmq.address import parse_address, tls_context
@@ -96,6 +96,10 @@ class RabbitMQTransport:
     def depth(self, queue: str) -> int:
         """Messages ready in `queue`, by a passive declaration: 5 to 15 ms with its connection."""
         return admin.depth(self._parameters("look"), self._translate, queue)
+
+    def take(self, queue: str, keep: Keep, *, limit: int = 1000) -> int:
+        """Hand what is ready in `queue` to `keep`, one message at a time."""
+        return admin.take(self._parameters("take"), self._translate, queue, keep, limit)
 
     def consume(
         self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
