@@ -87,6 +87,22 @@ class Family(ABC, Generic[HandleT]):
         """Faults that can be seen without connecting anywhere, one sentence each. Called by `adaptor check` and run."""
         return []
 
+    def longest_call(self, handler: HandlerSpec) -> float | None:
+        """Seconds that one native call of a handler may take; None where a call leaves no doubt."""
+        return None
+
+    @final
+    def warnings(self) -> list[str]:
+        """What is allowed and dangerous, one sentence each. Said by `adaptor check` and at the start of a run."""
+        return [
+            f"{handler.where_defined}: settle={handler.settle:g} is less than the {longest:g} s that a call may take: "
+            "`verify` could be asked while the backend is still busy, and what it then has not done would be done twice"
+            for handler in self.adaptor._handlers.values()
+            if handler.verify is not None
+            and (longest := self.longest_call(handler)) is not None
+            and handler.settle < longest
+        ]
+
     def open(self) -> None:
         """Get ready for effects. Raises ConfigError or BackendUnavailable. Called before each start of consuming."""
 

@@ -18,7 +18,7 @@ def check(app: App, as_json: bool) -> None:
     adaptor = app.adaptor
     family, faults = _look(app)
     if as_json:
-        echo_json({**_report(adaptor, family), "faults": faults})
+        echo_json({**_report(adaptor, family), "warnings": family.warnings() if family else [], "faults": faults})
     else:
         _print(adaptor, family, faults)
     if faults:
@@ -84,6 +84,8 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
     ]
     echo_table(("EVENT TYPE", "HANDLER", "REPLIES", "IN DOUBT"), rows)
     click.echo()
+    for warning in family.warnings() if family else []:
+        click.echo(f"warning: {warning}", err=True)
     for fault in faults:
         click.echo(f"error: {fault}", err=True)
     click.echo("no faults found" if not faults else f"{len(faults)} fault(s)")

@@ -9,6 +9,7 @@ import structlog
 
 from adapter_sdk.errors import AdaptorError, ConfigError, InDoubt
 from adapter_sdk.family import Claim, Family
+from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Journal
 from adaptors.soap.contract import Contract, UnknownOperation
 from adaptors.soap.http import HttpEndpoint
@@ -51,6 +52,10 @@ class SoapFamily(Family[SoapService]):
         except ConfigError as error:
             return list(error.faults)
         return [fault for name in self._queries if (fault := _unknown(contract, name))]
+
+    def longest_call(self, handler: HandlerSpec) -> float:
+        """The total deadline of one call."""
+        return handler.options.timeout or self._settings.timeout
 
     def open(self) -> None:
         """Read the WSDL if that has not been done, and see that the service can be reached."""

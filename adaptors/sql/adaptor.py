@@ -14,6 +14,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, InDoubt, LedgerError
 from adapter_sdk.family import Applied, Claim, Family, Outcome
+from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State
 from adapter_sdk.ledger.shared import SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
@@ -169,6 +170,10 @@ class LocalLedgerFamily(DatabaseFamily):
         "At most one unverified transaction: a crash around COMMIT leaves the event in doubt, to be settled by"
         " `verify`, by doing it again if it is idempotent, or by a person."
     )
+
+    def longest_call(self, handler: HandlerSpec) -> float:
+        """The time that one statement may take."""
+        return handler.options.timeout or self._settings.timeout
 
     def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
         """As for every database, between two notes in the ledger."""

@@ -18,7 +18,7 @@ class ErpAdaptor(SoapAdaptor):
         answer = erp.CreateOrder(OrderNo=order.order_id, Customer=order.customer, Total=order.total)
         return OrderBooked(order_id=order.order_id, erp_number=answer.Number)
 
-    @book.verify(settle=2)
+    @book.verify(settle=3)
     def was_booked(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked | NotApplied:
         """Asked only when an earlier attempt is in doubt: has the ERP an order with this number?"""
         found = erp.FindOrder(OrderNo=event.data.order_id)
