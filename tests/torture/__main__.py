@@ -19,7 +19,7 @@ from typing import Any
 from tests.services import rabbitmq
 from tests.services.rabbitmq import Node
 from tests.services.run import Run
-from tests.services.supervised import start_on_free_ports
+from tests.services.supervised import StartFailed, start_on_free_ports
 from tests.torture.backends import BACKENDS, Backend
 from tests.torture.broken import BREAKS
 from tests.torture.campaign import BrokerState, Campaign
@@ -63,6 +63,9 @@ def torture(order: Order, folder: Path) -> list[Verdict]:
             replies.end()
     finally:
         node.end()
+    for campaign in campaigns:
+        if campaign.failure is not None:
+            raise campaign.failure
     return [
         judge(campaign.family, backend.what, campaign.evidence, broker.restarts)
         for campaign, backend in zip(campaigns, backends, strict=True)
@@ -100,7 +103,7 @@ def _progress(campaigns: Sequence[Campaign]) -> float:
 
 
 def main() -> int:
-    """0 if every promise was kept, 1 if one was broken."""
+    """0 if every promise was kept, 1 if one was broken, 2 if the torture could not take place."""
     asked = _arguments()
     order = Order(
         size=Size(events=asked.events, kills=asked.kills),
@@ -113,7 +116,11 @@ def main() -> int:
     rabbitmq.find()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="torture-"))
     began = datetime.now(UTC)
-    verdicts = torture(order, folder)
+    try:
+        verdicts = torture(order, folder)
+    except (StartFailed, TimeoutError) as error:
+        echo([f"the torture did not take place: {error}"])
+        return 2
     echo(lines(verdicts, asked.seed))
     if asked.json:
         asked.json.write_text(json.dumps(_report(began, order, verdicts), indent=2) + "\n")

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pika import spec
@@ -20,8 +20,9 @@ from adapter_sdk import outcomes, pipeline, replies
 from adapter_sdk.cli import main
 from adapter_sdk.errors import AdaptorError, InDoubt, PermanentError
 from adapter_sdk.family import Family
-from adapter_sdk.ledger import store
+from adapter_sdk.ledger import schema, store
 from adapter_sdk.ledger.base import ClaimRequest, Entry, State, Verdict, decide
+from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.outbox import Outbox
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Confirm, Delivery, Message
@@ -39,6 +40,12 @@ class Break:
     family: str
     apply: Callable[[], None]
     what: str
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    """Put something else in its place. Raises AttributeError if there is nothing to replace: the code has moved on."""
+    getattr(owner, name)
+    setattr(owner, name, value)
 
 
 def _pause_before(owner: Any, name: str, seconds: float) -> None:
@@ -80,12 +87,12 @@ def ack_first() -> None:
         time.sleep(0.02)
         process(self, deliveries)
 
-    setattr(Runner, "_process", early)  # noqa: B010 - mypy lets nobody assign to a method
+    _replace(Runner, "_process", early)
 
 
 def random_reply_ids() -> None:
     """Each attempt draws its reply ids anew."""
-    setattr(replies, "reply_id", lambda *_: str(uuid.uuid4()))  # noqa: B010 - as above
+    _replace(replies, "reply_id", lambda *_: str(uuid.uuid4()))
 
 
 def no_confirms() -> None:
@@ -101,7 +108,7 @@ def no_confirms() -> None:
         threading.Thread(target=send, daemon=True).start()
         return [Confirm.CONFIRMED] * len(messages)
 
-    setattr(RabbitMQTransport, "publish", unconfirmed)  # noqa: B010 - as above
+    _replace(RabbitMQTransport, "publish", unconfirmed)
 
 
 def no_mandatory() -> None:
@@ -111,7 +118,7 @@ def no_mandatory() -> None:
     def optional(self: Any, *arguments: Any, **named: Any) -> None:
         made(self, *arguments, **{**named, "mandatory": False})
 
-    setattr(spec.Basic.Publish, "__init__", optional)  # noqa: B010 - as above
+    _replace(spec.Basic.Publish, "__init__", optional)
 
 
 def eager_key() -> None:
@@ -121,13 +128,13 @@ def eager_key() -> None:
     def eager(entry: Entry, request: ClaimRequest, *rest: Any) -> Verdict:
         return Verdict.DUPLICATE if entry.state in unfinished else decide(entry, request, *rest)
 
-    setattr(store, "decide", eager)  # noqa: B010 - as above
+    _replace(store, "decide", eager)
     _pause_before(Family, "apply", 0.02)
 
 
 def rename_without_evidence() -> None:
     """The usual recipe: write under another name, sync, rename, and skip it if a file of the name is there."""
-    setattr(Staged, "read", classmethod(lambda cls, evidence: None))  # noqa: B010 - as above
+    _replace(Staged, "read", classmethod(lambda cls, evidence: None))
     files.FileDropAdaptor.exists = "same"
     _pause_after(files, "release", 0.05)
 
@@ -139,7 +146,7 @@ def blind_resend() -> None:
         self.forget_doubt(claim, journal)
         return self.effect(claim, journal)
 
-    setattr(Family, "_settle_doubt", again)  # noqa: B010 - as above
+    _replace(Family, "_settle_doubt", again)
 
 
 def verify_at_once() -> None:
@@ -149,23 +156,32 @@ def verify_at_once() -> None:
 
 def no_attempt_fencing() -> None:
     """An original that comes back after its copy is worked on as if there were none."""
+    claim = SqlLedger.claim
 
     def unfenced(entry: Entry, request: ClaimRequest, *rest: Any) -> Verdict:
         verdict = decide(entry, request, *rest)
         return Verdict.GRANTED if verdict is Verdict.STALE else verdict
 
-    setattr(store, "decide", unfenced)  # noqa: B010 - as above
-    # The ledger counts attempts beside the header; without the fence there would be the header alone.
-    setattr(store, "max", lambda found, asked: asked)  # noqa: B010 - as above
+    def by_header(self: SqlLedger, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
+        """The ledger counts attempts beside the header; without the fence there would be the header alone."""
+        return [
+            (verdict, replace(entry, attempts=request.attempts + 1) if verdict is Verdict.GRANTED else entry)
+            for request, (verdict, entry) in zip(requests, claim(self, requests, now), strict=True)
+        ]
+
+    _replace(store, "decide", unfenced)
+    _replace(SqlLedger, "claim", by_header)
     _pause_after(Outbox, "send", 0.05)
 
 
 def no_token() -> None:
     """Whoever comes last writes the end of an event, whoever owns it; and nobody asks whether the owner lives."""
-    setattr(store, "decide", lambda entry, request, *_: decide(entry, request))  # noqa: B010 - as above
-    for statement in ("_RECORD", "_NOTE"):
-        head, _, _ = getattr(store, statement).partition(" AND token = :token")
-        setattr(store, statement, f"{head} AND :token = :token")
+    for statement in ("RECORD", "NOTE"):
+        head, found, _ = getattr(schema, statement).partition(" AND token = :token")
+        if not found:
+            raise AttributeError(f"{statement} has no token to leave out")
+        _replace(schema, statement, f"{head} AND :token = :token")
+    _replace(store, "decide", lambda entry, request, *_: decide(entry, request))
     _pause_before(SqlFamily, "apply", 0.4)
 
 
@@ -177,7 +193,7 @@ def no_intent() -> None:
         if state is not State.CALLING:
             note(self, state)
 
-    setattr(LedgerCalls, "_note", forgetful)  # noqa: B010 - as above
+    _replace(LedgerCalls, "_note", forgetful)
 
 
 def hot_requeue() -> None:
@@ -190,7 +206,7 @@ def hot_requeue() -> None:
             return following
         return outcomes.Next(state=State.CLAIMED, reason=following.reason, counts=False, release=True)
 
-    setattr(pipeline, "after_failure", at_once)  # noqa: B010 - as above
+    _replace(pipeline, "after_failure", at_once)
 
 
 BREAKS: dict[str, Break] = {

@@ -15,6 +15,7 @@ import sqlalchemy
 from adapter_sdk.errors import AdaptorError, BrokerError
 from adapter_sdk.topology import RESEND_DELAY
 from tests.services.rabbitmq import Node
+from tests.services.supervised import StartFailed
 from tests.torture.backends import Backend
 from tests.torture.processes import Crew, command_for
 from tests.torture.proxy import Proxy
@@ -106,6 +107,8 @@ class Campaign:
     ) -> None:
         self.family = backend.family
         self.evidence = Evidence()
+        self.failure: Exception | None = None
+        """Why there is no whole evidence: the torture itself failed, or the adaptors never started."""
         self.progress = 0.0
         """How much of the script has been played, from 0 to 1."""
         self._backend = backend
@@ -116,11 +119,18 @@ class Campaign:
         self._deadline = deadline
         self._patience = patience
         self._answerable = 0
+        self._answered_before = 0
         self._excused_until = 0.0
         self._binding: threading.Timer | None = None
 
     def run(self) -> None:
-        """From the start of the backend to the evidence."""
+        """From the start of the backend to the evidence. What ends it before is in `failure`."""
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - a thread's exception would be nobody's
+            self.failure = error
+
+    def _run(self) -> None:
         started = time.monotonic()
         self._proxy = Proxy(self._broker.port)
         self._producer = Producer(self._broker.node.broker.url)
@@ -128,6 +138,7 @@ class Campaign:
             self._set_out()
             try:
                 for number, step in enumerate(self._script, 1):
+                    self._recover()
                     self._send(step.events)
                     if step.strike is not None:
                         self._strike(step.strike)
@@ -169,9 +180,14 @@ class Campaign:
         self._ledger = sqlalchemy.create_engine(self._backend.ledger_url)
         self._backend.install(environment)
         self._crew.start()
-        self._wait(self._declared, 60.0, "the adaptors did not start")
+        self._wait(self._declared, 60.0, f"the adaptors of {self.family} did not start")
 
     def _declared(self) -> bool:
+        ended = [process.status for process in self._crew.processes if process.status is not None]
+        if ended:
+            raise StartFailed(
+                f"an adaptor of {self.family} ended with {ended[0]}; its log is in {self._backend.folder}"
+            )
         return f"{self.family}.dead" in self._queues()
 
     def _queues(self) -> list[str]:
@@ -206,9 +222,12 @@ class Campaign:
         """Events that are on their way to a reply."""
         return self._answerable - len(self._replies.of[self.family])
 
-    def _strike(self, strike: Strike) -> None:
-        before = len(self._replies.of[self.family])
+    def _recover(self) -> None:
+        """Wait until work goes on after the last fault, so that the next one hits work and not its absence."""
+        before = self._answered_before
         self._wait_while_working(lambda: len(self._replies.of[self.family]) > before or self._waiting() <= 0)
+
+    def _strike(self, strike: Strike) -> None:
         time.sleep(strike.pause)
         self._crew.start()
         match strike.fault:
@@ -222,6 +241,7 @@ class Campaign:
                 self._proxy.go_dead()
             case Fault.UNBIND:
                 self._unbind(strike.seconds)
+        self._answered_before = len(self._replies.of[self.family])
         self.evidence.struck[strike.fault] = self.evidence.struck.get(strike.fault, 0) + 1
 
     def _unbind(self, seconds: float) -> None:

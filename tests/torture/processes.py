@@ -36,6 +36,11 @@ class Process:
         """The process that runs now."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def status(self) -> int | None:
+        """The exit status of a process that has ended by itself, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """Start, or start again if the process has ended."""
         with self._lock:

@@ -13,6 +13,7 @@ _COLUMNS = {
     "broker restarts": "broker_restarts",
     "cuts": "cuts",
     "half-open": "half_open",
+    "interrupted": "interrupted",
     "lost": "lost",
     "duplicated": "duplicated",
     "in doubt": "in_doubt",

@@ -60,7 +60,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One fault: `pause` seconds after work was last seen to go on; `aim` from 0 to 1 picks the process."""
+    """One fault: `pause` seconds after the events before it were sent; `aim` from 0 to 1 picks the process."""
 
     fault: Fault
     aim: float
@@ -138,4 +138,4 @@ def _strike(chance: random.Random, fault: Fault) -> Strike:
         seconds = chance.uniform(SLOW_STOP, SLOW_STOP + 3) if slow else chance.uniform(0.1, 2)
     elif fault is Fault.UNBIND:
         seconds = chance.uniform(0.5, 1.5)
-    return Strike(fault, chance.random(), chance.random() * 0.3, seconds)
+    return Strike(fault, chance.random(), chance.random() * 0.2, seconds)

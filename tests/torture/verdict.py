@@ -17,7 +17,10 @@ LARGEST = 300
 
 @dataclass(slots=True)
 class Verdict:
-    """One line of the report. `broken` says which promises were not kept, with an example of each."""
+    """One line of the report. `broken` says which promises were not kept, with an example of each.
+
+    `interrupted` counts the events that a fault met in the adaptor's hands, and calls of the ERP whose answer was lost.
+    """
 
     family: str
     backend: str
@@ -30,6 +33,7 @@ class Verdict:
     half_open: int
     unbound: int
     broker_restarts: int
+    interrupted: int = 0
     lost: int = 0
     duplicated: int = 0
     in_doubt: int = 0
@@ -93,6 +97,7 @@ def _judge_event(family: str, event: Planned, evidence: Evidence, verdict: Verdi
     effects = evidence.effects.get(event.id, 0)
     row = evidence.rows.get(event.id)
     state = row.state if row else "unknown"
+    verdict.interrupted += event.kind is Kind.PLAIN and row is not None and row.attempts > 1
     verdict.in_doubt += state == "in doubt"
     verdict.dead += state == "dead"
     known = f"{event.id} ({event.kind}, {state}{f': {row.reason}' if row and row.reason else ''})"
