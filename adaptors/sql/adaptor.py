@@ -209,7 +209,7 @@ def _note(claim: Claim, journal: Journal, state: State) -> None:
 def _failure(transaction: Transaction, error: Exception) -> Exception:
     """What an error before COMMIT means: nothing of the effect is there, unless its transaction was ended in secret."""
     meaning = translate(error) if isinstance(error, SQLAlchemyError) else error
-    known = isinstance(meaning, InDoubt | LedgerError | BackendUnavailable)
+    known = isinstance(meaning, InDoubt | LedgerError | BackendUnavailable | ClaimLost)
     return InDoubt(HIDDEN_END) if not known and transaction.fate() == "committed" else meaning
 
 
