@@ -12,7 +12,10 @@ from adapter_sdk.transport.rabbitmq.address import Address
 
 Translate = Callable[[BaseException], AdaptorError]
 
+# Reply codes of AMQP 0-9-1, section 1.1.
+_LOGIN_REFUSED = 403  # access-refused
 _RESOURCE_LOCKED = 405
+_VHOST_REFUSED = 530  # not-allowed
 
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '(?P<argument>[^']*)' for (?P<what>queue|exchange) '(?P<name>.*?)' in vhost '.*?': "
@@ -41,10 +44,10 @@ def translate(error: BaseException, address: Address) -> AdaptorError:
 
 def _translated(error: BaseException, address: Address) -> AdaptorError:
     match error:
-        case exceptions.ProbableAuthenticationError() | exceptions.AuthenticationError():
-            return ConfigError(f"{address} refused the user or the password. Correct them in the broker URL.")
-        case exceptions.ProbableAccessDeniedError():
-            return _vhost_refused(str(error), address)
+        case exceptions.AuthenticationError():
+            return _login_refused(address)
+        case exceptions.ProbableAuthenticationError() | exceptions.ProbableAccessDeniedError():
+            return _not_let_in(str(error), address)
         case exceptions.ChannelClosedByBroker():
             return channel_closed(error, address)
         case exceptions.ConnectionClosedByBroker(reply_code=503):
@@ -86,6 +89,23 @@ def _value(text: str) -> str | int | None:
     if quoted is None:
         return None
     return int(quoted[1]) if quoted[1].lstrip("-").isdigit() else quoted[1]
+
+
+def _not_let_in(text: str, address: Address) -> AdaptorError:
+    """A connection that ended during the login. pika blames user or virtual host, whatever ended it.
+
+    A broker that refuses says so with a code, because pika asks for it (`authentication_failure_close`). A line that
+    was cut, or a broker that is going down, says nothing about the settings.
+    """
+    if f"({_LOGIN_REFUSED})" in text:
+        return _login_refused(address)
+    if f"({_VHOST_REFUSED})" in text:
+        return _vhost_refused(text, address)
+    return BrokerError(f"The connection to {address} was lost during the login: {_reply(text)}")
+
+
+def _login_refused(address: Address) -> ConfigError:
+    return ConfigError(f"{address} refused the user or the password. Correct them in the broker URL.")
 
 
 def _vhost_refused(text: str, address: Address) -> AdaptorError:
