@@ -11,14 +11,27 @@ from pydantic import ValidationError
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import Limits, describe, open_envelope
-from adapter_sdk.errors import AdaptorError, BrokerError
+from adapter_sdk.errors import AdaptorError, BrokerError, ConflictingEvent
 from adapter_sdk.events import Event, EventData, Key
 from adapter_sdk.family import Family
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply
+from adapter_sdk.outcomes import reason_of
 from adapter_sdk.replies import reply_message, seal
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Confirm, Message, Transport
+
+_CONFLICT = reason_of(ConflictingEvent())
+
+
+def why_not_replayed(entry: Entry) -> str | None:
+    """Why a replay of this dead letter could only be set aside again, and what to do instead; None if it may help."""
+    if entry.reason != _CONFLICT:
+        return None
+    return (
+        f"{entry.key.id} is not replayed: its id belongs to another event of {entry.key.source}, and it would be set "
+        "aside again; discard it, or have the producer send it under an id of its own"
+    )
 
 
 def replay(ledger: Ledger, transport: Transport, adaptor: str, key: Key, decision: Decision) -> bool:
@@ -60,6 +73,8 @@ def replies_by_hand(adaptor: type[Adaptor], entry: Entry, given: object, now: fl
     handler, event = _event_of(adaptor, entry)
     items = given if isinstance(given, list) else [] if given is None else [given]
     data = [_reply_data(handler, item) for item in items]
+    if len(data) > 1 and not handler.replies_in_list:
+        raise AdaptorError(f"{handler.where_defined} gives one reply, and here are {len(data)}")
     returned: object = data if handler.replies_in_list else data[0] if data else None
     return seal(adaptor.name, event, handler.check_replies(returned), now)
 
@@ -74,11 +89,11 @@ def _event_of(adaptor: type[Adaptor], entry: Entry) -> tuple[HandlerSpec, Event[
 
 def _reply_data(handler: HandlerSpec, item: object) -> EventData:
     kinds = {str(kind.event_type): kind for kind in handler.replies}
-    if not isinstance(item, Mapping) or item.get("type") not in kinds:
+    if not isinstance(item, Mapping) or str(item.get("type")) not in kinds:
         types = ", ".join(kinds) or "(none: the handler gives no reply)"
         raise AdaptorError(f'a reply is {{"type": …, "data": {{…}}}} with one of the types {types}')
     try:
-        return kinds[item["type"]].model_validate(item.get("data"))
+        return kinds[str(item["type"])].model_validate(item.get("data"))
     except ValidationError as error:
         raise AdaptorError(describe(error, f"data of {item['type']}")) from error
 

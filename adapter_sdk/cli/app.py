@@ -26,8 +26,7 @@ class _LazyGroup(click.Group):
             module, _, attribute = _COMMANDS[name][0].partition(":")
             command = getattr(import_module(module), attribute)
         else:
-            found = entry_points(group="adaptor.commands", name=name)
-            command = next(iter(found)).load() if found else None
+            command = self._plugin(name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -39,9 +38,19 @@ class _LazyGroup(click.Group):
     def _plugin_help(self, context: click.Context, name: str) -> str:
         try:
             command = self.get_command(context, name)
-        except ImportError as error:  # a broken plugin must not take the help away
-            return f"(cannot be loaded: {error})"
+        except click.ClickException as error:  # a broken plugin must not take the help away
+            return f"({error.message})"
         return command.get_short_help_str(90) if command else "(is not a command)"
+
+    def _plugin(self, name: str) -> object:
+        found = entry_points(group="adaptor.commands", name=name)
+        if not found:
+            return None
+        entry = next(iter(found))
+        try:
+            return entry.load()
+        except Exception as error:  # whatever a module does when it is imported
+            raise click.ClickException(f"{entry.value} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

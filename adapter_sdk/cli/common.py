@@ -140,6 +140,25 @@ def fail(status: int, *sentences: str) -> NoReturn:
     sys.exit(status)
 
 
+def read_input(file: Path) -> bytes:
+    """The bytes of a file that an argument names; - is standard input. Raises UsageError if it cannot be read."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{file}: {error.strerror}") from error
+
+
+def parsed_json(name: str, text: str | bytes) -> object:
+    """The value of JSON that an argument gives. Raises UsageError, naming the argument, if it is none."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{name} is not JSON: {error}") from error
+    return value
+
+
 def load_adaptor(name: str) -> type[Adaptor]:
     """The class behind `package.module:ClassName`. Raises ConfigError that says which part is wrong."""
     module_name, _, class_name = name.partition(":")

@@ -5,7 +5,7 @@ from collections import Counter
 
 import click
 
-from adapter_sdk.cli.common import App, app_options_with_ids, echo_json, echo_table
+from adapter_sdk.cli.common import FAILED, App, app_options_with_ids, echo_json, echo_table, fail
 from adapter_sdk.cli.entries import (
     decision,
     ids_argument,
@@ -60,7 +60,9 @@ def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None, body
         show_entries(entries, as_json)
         return
     for entry in entries:
-        sys.stdout.buffer.write(entry.message.body if entry.message else b"")
+        if entry.message is None:
+            fail(FAILED, f"{entry.key.id}: the ledger keeps no message of an event that is {entry.state}")
+        sys.stdout.buffer.write(entry.message.body)
 
 
 @dead.command()
@@ -83,15 +85,25 @@ def replay(
     who: str,
     why: str,
 ) -> None:
-    """Put dead letters back to work, with all their attempts anew. What was applied is never applied again."""
+    """Put dead letters back to work, with all their attempts anew. What was applied is never applied again.
+
+    A conflicting event cannot be replayed: with --all it is left out and named, and the exit status is 1.
+    """
     from adapter_sdk.interventions import replay as replay_one
+    from adapter_sdk.interventions import why_not_replayed
 
     with open_ledger(app) as ledger:
         entries = _chosen(ledger, ids, source, everything, reason, yes, "replay")
+        refused = [sentence for entry in entries if (sentence := why_not_replayed(entry))]
+        if refused and not everything:
+            fail(FAILED, *refused)
+        entries = [entry for entry in entries if not why_not_replayed(entry)]
         with open_transport(app) as transport:
             decided = decision("replay", who, why)
             done = [(entry, replay_one(ledger, transport, app.adaptor.name, entry.key, decided)) for entry in entries]
     report(done, as_json, "replayed")
+    if refused:
+        fail(FAILED, *refused)
 
 
 @dead.command()

@@ -1,13 +1,11 @@
 """`adaptor doubt`: events whose effect may or may not have happened."""
 
-import json
-import sys
 import time
 from pathlib import Path
 
 import click
 
-from adapter_sdk.cli.common import App, app_options_with_ids
+from adapter_sdk.cli.common import App, app_options_with_ids, parsed_json, read_input
 from adapter_sdk.cli.entries import (
     decision,
     ids_argument,
@@ -21,7 +19,6 @@ from adapter_sdk.cli.entries import (
     source_option,
     who_option,
 )
-from adapter_sdk.errors import ConfigError
 from adapter_sdk.ledger.base import State
 
 
@@ -79,7 +76,7 @@ def resolve(
 
     if applied == not_applied or (reply is not None and not applied):
         raise click.UsageError("say --applied, with --reply if the event has one, or --not-applied")
-    given = _read_reply(reply) if reply is not None else None
+    given = parsed_json(str(reply), read_input(reply)) if reply is not None else None
     decided = decision("applied" if applied else "not applied", who, why)
     done = []
     with open_ledger(app) as ledger:
@@ -95,14 +92,3 @@ def resolve(
                     ok = settle_not_applied(ledger, transport, app.family, entry, decided)
                 done.append((entry, ok))
     report(done, as_json, f"{decided.what}:")
-
-
-def _read_reply(file: Path) -> object:
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        value: object = json.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"{file}: is not JSON: {error}") from error
-    return value

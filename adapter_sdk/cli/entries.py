@@ -94,7 +94,8 @@ def show_entries(entries: list[Entry], as_json: bool) -> None:
 def report(done: list[tuple[Entry, bool]], as_json: bool, verb: str) -> None:
     """What was done with each event; exit status 1 if one was no longer as it had been."""
     if as_json:
-        echo_json([{"id": entry.key.id, "source": entry.key.source, verb: ok} for entry, ok in done])
+        name = verb.rstrip(":").replace(" ", "_")
+        echo_json([{"id": entry.key.id, "source": entry.key.source, name: ok} for entry, ok in done])
     elif not done:
         click.echo("nothing to do")
     else:

@@ -1,18 +1,28 @@
 """`adaptor publish`: an event from a file or from arguments, confirmed by the broker."""
 
 import json
-import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from adapter_sdk.cli.common import FAILED, App, echo_json, exit_status
+from adapter_sdk.cli.common import FAILED, App, echo_json, exit_status, fail, parsed_json, read_input
 from adapter_sdk.envelopes import STRUCTURED, Limits, Opened, format_time, open_envelope
-from adapter_sdk.errors import ConfigError, MalformedEvent
+from adapter_sdk.errors import MalformedEvent
 from adapter_sdk.transport.base import Confirm, Message
+
+# Options that make an event, which a file has in it, by their parameters.
+_MAKE_AN_EVENT = {
+    "event_type": "--type",
+    "data": "--data",
+    "source": "--source",
+    "event_id": "--id",
+    "subject": "--subject",
+    "correlation": "--correlation",
+}
 
 
 @click.command()
@@ -44,21 +54,21 @@ def publish(
 ) -> None:
     """Publish events from FILES, or one made of --type and --data.
 
-    A file holds one CloudEvents or EventBridge envelope; - is standard input. Exit status 1 if the broker did not take
-    one, for example because no queue is bound for its type.
+    A file holds one CloudEvents or EventBridge envelope; - is standard input. Nothing is published if one file cannot
+    be read (exit status 2) or holds no event (1). Exit status 1 also if the broker did not take one, for example
+    because no queue is bound for its type.
     """
+    _check_usage(click.get_current_context(), raw)
     with exit_status():
         app = App(None, config, broker)
         settings = app.broker_settings
         limits = Limits(max_bytes=settings.limits.max_bytes, max_depth=settings.limits.max_depth)
-        bodies = [(str(file), _read(file)) for file in files]
+        bodies = [(str(file), read_input(file)) for file in files]
         if not files:
             attributes = {"id": event_id, "source": source, "subject": subject, "correlationid": correlation}
             bodies = [("--data", _from_arguments(event_type, data, attributes))]
-        messages = [
-            _message(name, body, limits, exchange or settings.broker.exchange, event_type if raw else None)
-            for name, body in bodies
-        ]
+        exchange = settings.broker.exchange if exchange is None else exchange
+        messages = [_message(name, body, limits, exchange, event_type if raw else None) for name, body in bodies]
         transport = app.reachable_transport(settings)
         transport.open()
         try:
@@ -68,23 +78,22 @@ def publish(
     _report(messages, confirms, as_json)
 
 
-def _read(file: Path) -> bytes:
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from error
+def _check_usage(context: click.Context, raw: bool) -> None:
+    given = [
+        option
+        for parameter, option in _MAKE_AN_EVENT.items()
+        if context.get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+    ]
+    if raw and not (context.params["files"] and given == ["--type"]):
+        raise click.UsageError("--raw takes FILES and --type, the routing key, and no other option that makes an event")
+    if context.params["files"] and given and not raw:
+        raise click.UsageError(f"FILES hold whole events; {', '.join(given)} would change nothing about them")
 
 
 def _from_arguments(event_type: str | None, data: str | None, attributes: dict[str, str | None]) -> bytes:
     if event_type is None or data is None:
         raise click.UsageError("give FILES, or --type and --data")
-    text = _read(Path(data[1:])).decode("utf-8", "replace") if data.startswith("@") else data
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"--data is not JSON: {error}") from error
+    value = parsed_json("--data", read_input(Path(data[1:])) if data.startswith("@") else data)
     envelope: dict[str, Any] = {
         "specversion": "1.0",
         **{name: value for name, value in attributes.items() if value is not None},
@@ -103,13 +112,12 @@ def _message(name: str, body: bytes, limits: Limits, exchange: str, raw_type: st
     try:
         opened: Opened = open_envelope(Message(body=body), limits)
     except MalformedEvent as error:
-        raise ConfigError(f"{name}: {error}") from error
-    structured = b'"specversion"' in body
+        fail(FAILED, f"{name}: {error}")
     return Message(
         body=body,
         exchange=exchange,
         routing_key=opened.type,
-        content_type=STRUCTURED if structured else "application/json",
+        content_type=STRUCTURED if "specversion" in json.loads(body) else "application/json",
         message_id=opened.id,
         type=opened.type,
     )
