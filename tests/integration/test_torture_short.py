@@ -33,11 +33,12 @@ def _broker_is_installed() -> None:
 def torture(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it as `make torture` does."""
     command = [sys.executable, "-m", "tests.torture", "--folder", str(folder / "torture"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
 
 
+@pytest.mark.timeout(220)  # a minute where nothing else runs
 def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(tmp_path: Path) -> None:
-    """In a run of less than a minute no event is lost or applied twice, and each fault has struck each family."""
+    """In a short run no event is lost or applied twice, and each fault has struck each family."""
     report = tmp_path / "report.json"
     sizes = ("--events", "200", "--kills", "4", "--broker-restarts", "1", "--patience", "40")
     ended = torture(tmp_path, *sizes, "--json", str(report))
@@ -57,17 +58,18 @@ def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(
         assert [family[wrong] for wrong in ("lost", "duplicated", "replies_missing", "replies_wrong")] == [0, 0, 0, 0]
 
 
+@pytest.mark.timeout(220)  # half a minute where nothing else runs
 @pytest.mark.parametrize(
-    ("broken", "kills", "noticed"),
+    ("broken", "events", "kills", "noticed"),
     [
-        ("ack-first", "8", "lost"),
-        ("random-reply-ids", "1", "reply under another id"),
-        ("blind-resend", "1", "effect more than once"),
+        ("ack-first", "300", "8", "lost"),
+        ("random-reply-ids", "50", "0", "reply under another id"),
+        ("blind-resend", "120", "0", "effect more than once"),
     ],
 )
-def test_a_broken_protocol_is_noticed(broken: str, kills: str, noticed: str, tmp_path: Path) -> None:
+def test_a_broken_protocol_is_noticed(broken: str, events: str, kills: str, noticed: str, tmp_path: Path) -> None:
     """With one rule of the protocol broken on purpose the torture ends with status 1 and says which promise broke."""
-    sizes = ("--events", "300", "--kills", kills, "--broker-restarts", "0", "--patience", "12")
+    sizes = ("--events", events, "--kills", kills, "--broker-restarts", "0", "--patience", "12")
     ended = torture(tmp_path, "--broken", broken, *sizes)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert f": {noticed}: " in ended.stdout

@@ -264,7 +264,7 @@ class Campaign:
             heard = self._replies.last.get(self.family, 0.0)
             silence = now - max(began, self._broker.since, self._excused_until, heard)
             self.evidence.silence = max(self.evidence.silence, silence)
-            if silence > _IMPATIENCE or now > self._deadline:
+            if silence > min(_IMPATIENCE, self._patience) or now > self._deadline:
                 raise TimeoutError(f"{self._waiting()} events wait, and nothing was heard for {silence:.0f} s")
             time.sleep(0.01)
 
