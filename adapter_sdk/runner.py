@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.caution import Caution
 from adapter_sdk.crashpoints import arm_from_environment, reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
@@ -82,11 +83,13 @@ class Runner:
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
+        self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state_changed = threading.Condition()
         self._pause = _FIRST_PAUSE
+        self._drained = True
 
     def _make_pipeline(self) -> Pipeline:
         settings = self.settings
@@ -116,6 +119,8 @@ class Runner:
                 except (BrokerError, LedgerError, BackendUnavailable) as trouble:
                     self._wait_out(trouble)
         finally:
+            if self._drained:
+                self._try_quietly(self._caution.end)
             self._family.close()
             self.ledger.close()
             if self._ownership:
@@ -166,6 +171,7 @@ class Runner:
         self._family.open()
         self._family.probe()
         self.ledger.open()
+        self._caution.begin()
         workers = None
         try:
             self._connect()
@@ -197,7 +203,7 @@ class Runner:
         workers = Workers(runner.concurrency, batch_size, self._process, self.adaptor.name)
         self.transport.consume(
             self.adaptor.name,
-            prefetch=self.settings.broker.prefetch,
+            prefetch=1 if self._caution.needed else self.settings.broker.prefetch,
             on_deliveries=workers.put,
             on_lost=self._report,
             exclusive=self._ownership is not None,
@@ -251,6 +257,8 @@ class Runner:
             return
         if settlement.ack:
             self._pause = _FIRST_PAUSE
+        if self._caution.settled(len(settlement.ack)):
+            self._wake.set()  # the next session takes as many events as usual
         if settlement.applied:
             self._outage.ended()
 
@@ -267,7 +275,8 @@ class Runner:
         try:
             if workers is not None:
                 self._try_quietly(self.transport.cancel)
-                if workers.stop(self.settings.runner.drain_timeout):
+                self._drained = workers.stop(self.settings.runner.drain_timeout)
+                if self._drained:
                     self._try_quietly(self.ledger.disown)
                 else:
                     log.error(

@@ -362,6 +362,18 @@ class LedgerContract:
         assert len(ledger.find([State.DEAD, State.CLAIMED, State.APPLIED], limit=2)) == 2
         assert ledger.counts() == {State.DEAD: 1, State.CLAIMED: 1, State.APPLIED: 1}
 
+    # --- processes ---
+
+    def test_an_unclean_end_is_known_at_the_next_start(self, ledger: SqlLedger) -> None:
+        """Whoever starts after a process that did not end in good order is told so, until one has."""
+        assert [ledger.started(), ledger.started(), ledger.started()] == [False, True, True]
+        ledger.stopped()
+        assert not ledger.started()
+        ledger.stopped()
+        ledger.stopped()
+        assert not ledger.started()
+        assert not SqlLedger(ledger.database, "crm").started()
+
     # --- forgetting ---
 
     def test_ended_events_are_forgotten_by_age(self, ledger: SqlLedger) -> None:

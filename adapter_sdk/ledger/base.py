@@ -189,6 +189,14 @@ class Ledger(Journal, Protocol):
         """Let go of the store. Calling it twice does nothing."""
         ...
 
+    def started(self) -> bool:
+        """Note that a process has begun to consume. True if another one has, and has not ended in good order yet."""
+        ...
+
+    def stopped(self) -> None:
+        """Note that a process has ended in good order."""
+        ...
+
     def disown(self) -> None:
         """Let others take over what this process has claimed. Called when none of its workers is left."""
         ...

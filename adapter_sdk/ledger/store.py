@@ -20,6 +20,8 @@ from adapter_sdk.ledger.codec import pack_json, pack_message, pack_replies
 from adapter_sdk.ledger.database import Database, Owner, Rows
 from adapter_sdk.ledger.rows import LONGEST_ERROR, entry_of, event_hash, fitting, row_of
 
+_SEQUENCE = "adaptor = :adaptor AND name = :name"
+_PROCESSES = "running processes"
 # Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
 _TAKEN_OVER = {State.WAITING: State.CLAIMED, State.IN_DOUBT: State.CALLING}
 
@@ -72,6 +74,19 @@ class SqlLedger:
         """Let go of the database."""
         self.disown()
         self.database.close()
+
+    def started(self) -> bool:
+        """Count one process more. True if there were some; what has died cannot be told apart, and counts no longer."""
+        with self.database.transaction() as rows:
+            number = _Transaction(rows, self).next_number(_PROCESSES)
+            rows.run(f"UPDATE adaptor_sequence SET last = 1 WHERE {_SEQUENCE}", [self._sequence(_PROCESSES)])
+        return number > 1
+
+    def stopped(self) -> None:
+        """Count one process less."""
+        with self.database.transaction() as rows:
+            less = f"UPDATE adaptor_sequence SET last = last - 1 WHERE {_SEQUENCE} AND last > 0"
+            rows.run(less, [self._sequence(_PROCESSES)])
 
     def disown(self) -> None:
         """Let others take over what this process has claimed."""
@@ -260,6 +275,9 @@ class SqlLedger:
     def _id(self, key: Key) -> dict[str, Any]:
         return {"adaptor": self.adaptor, "event_hash": event_hash(key)}
 
+    def _sequence(self, name: str) -> dict[str, Any]:
+        return {"adaptor": self.adaptor, "name": name}
+
     def _get(self, rows: Rows, key: Key) -> Entry | None:
         found = self._select(rows, "event_hash = :event_hash", {"event_hash": event_hash(key)})
         return found[0] if found else None
@@ -293,14 +311,13 @@ class _Transaction:
 
     def next_number(self, sequence: str) -> int:
         """The next number of a gap-free sequence; taken only if the transaction commits."""
-        values = {"adaptor": self._ledger.adaptor, "name": sequence}
+        values = self._ledger._sequence(sequence)
         self._rows.run(
             "INSERT INTO adaptor_sequence (adaptor, name, last) VALUES (:adaptor, :name, 0) ON CONFLICT DO NOTHING",
             [values],
         )
-        where = "WHERE adaptor = :adaptor AND name = :name"
-        self._rows.run(f"UPDATE adaptor_sequence SET last = last + 1 {where}", [values])
-        return int(self._rows.fetch(f"SELECT last FROM adaptor_sequence {where}", values)[0][0])
+        self._rows.run(f"UPDATE adaptor_sequence SET last = last + 1 WHERE {_SEQUENCE}", [values])
+        return int(self._rows.fetch(f"SELECT last FROM adaptor_sequence WHERE {_SEQUENCE}", values)[0][0])
 
 
 def _order(pair: tuple[Entry, ClaimRequest]) -> str:

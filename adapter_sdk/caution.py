@@ -1,0 +1,48 @@
+"""Caution after an unclean end: one event at a time, so that one that kills the process takes no other along."""
+
+import threading
+
+import structlog
+
+from adapter_sdk.ledger.base import Ledger
+
+log = structlog.get_logger("adaptor")
+
+
+class Caution:
+    """Asks the ledger whether an earlier process died, and counts down the events that it may have had in hand."""
+
+    def __init__(self, adaptor: str, ledger: Ledger, events: int) -> None:
+        self._adaptor = adaptor
+        self._ledger = ledger
+        self._events = events
+        self._begun = False
+        self._left = 0
+        self._lock = threading.Lock()
+
+    @property
+    def needed(self) -> bool:
+        """Whether events are to be taken one at a time."""
+        return self._left > 0
+
+    def begin(self) -> None:
+        """Note that this process begins; calling it again does nothing. Raises LedgerError."""
+        if self._begun:
+            return
+        unclean = self._ledger.started()
+        self._begun = True
+        if unclean:
+            self._left = self._events
+            log.warning("one event at a time after an unclean end", adaptor=self._adaptor, count=self._events)
+
+    def settled(self, count: int) -> bool:
+        """So many events are settled. True if with them the danger has passed."""
+        with self._lock:
+            before, self._left = self._left, max(0, self._left - count)
+            return before > 0 and self._left == 0
+
+    def end(self) -> None:
+        """Note that this process ends in good order. Raises LedgerError."""
+        if self._begun:
+            self._begun = False
+            self._ledger.stopped()
