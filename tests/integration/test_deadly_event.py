@@ -17,7 +17,7 @@ from adapter_sdk import Event, EventData, handles
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.ledger.base import Entry, State
 from adapter_sdk.ledger.store import SqlLedger
-from adapter_sdk.settings import BrokerSettings, RetrySettings, Settings
+from adapter_sdk.settings import BrokerSettings, RetrySettings, RunnerSettings, Settings
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adapter_sdk.testing.crashpoints.process import AdaptorProcess
 from adapter_sdk.testing.harness import Sections
@@ -56,6 +56,7 @@ def settings(fresh_rabbitmq: Broker, tmp_path: Path) -> Settings:
         connection.execute("CREATE TABLE picks (id TEXT)")
     return Settings(
         broker=BrokerSettings(url=SecretStr(fresh_rabbitmq.url)),
+        runner=RunnerSettings(concurrency=1),  # all are in hand when the deadly one strikes
         retry=RetrySettings(immediate=0, pause=0, delays=(0.1,) * (ATTEMPTS - 1)),
         family=SqlSettings(url=SecretStr(f"sqlite:///{database}")),
         folder=tmp_path,
