@@ -16,6 +16,7 @@ from adaptors.files.settings import FileSettings
 from adaptors.soap import SoapSettings
 from adaptors.sql import SqlSettings
 from tests.docs.blocks import ROOT
+from tests.docs.families import families, names
 
 PAGE = ROOT / "docs" / "reference.md"
 _KINDS: Mapping[type, str] = {
@@ -32,7 +33,8 @@ _FAMILIES: Mapping[str, type[BaseModel]] = {"sql": SqlSettings, "files": FileSet
 def written() -> str:
     """The page with every generated part as the code has it now."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, lines in (("settings", _settings()), ("commands", _commands()), ("names", _names())):
+    parts = {"settings": _settings(), "commands": _commands(), "names": names(adapter_sdk), "families": families()}
+    for name, lines in parts.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -62,15 +64,7 @@ def _plain(docstring: str | None) -> str:
 def _kind(annotation: Any) -> str:
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
     if isinstance(annotation, type) and not arguments:
-        names = {
-            str: "text",
-            int: "whole number",
-            float: "number",
-            bool: "true, false",
-            Path: "path",
-            SecretStr: "secret",
-        }
-        return names[annotation]
+        return _KINDS[annotation]
     if get_origin(annotation) is tuple:
         return "list of numbers"
     if all(isinstance(argument, str) for argument in arguments):
@@ -110,14 +104,6 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     options = [option for option in command.params if isinstance(option, click.Option)]
     yield "Options: " + ", ".join(f"`{max(option.opts, key=len)}`" for option in options) + "."
     yield ""
-
-
-def _names() -> Iterator[str]:
-    yield from ("| `from adapter_sdk import …` | |", "|---|---|")
-    for name in adapter_sdk.__all__:
-        docstring = getattr(adapter_sdk, name).__doc__ or ""
-        sentence = re.split(r"(?<=[.:])\s", " ".join(docstring.split()))[0].rstrip(":")
-        yield f"| `{name}` | {sentence.rstrip('.')}. |"
 
 
 if __name__ == "__main__":

@@ -155,4 +155,5 @@ _DOERS: Mapping[str, Callable[[Block, Path, Shell], None]] = {
     "toml": _do_toml,
     "json": _do_json,
     "text": _do_nothing,
+    "xml": _do_nothing,
 }
