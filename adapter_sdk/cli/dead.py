@@ -54,8 +54,9 @@ def list_command(app: App, as_json: bool, reason: str | None, by_reason: bool, l
 @app_options_with_ids
 def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None, body: bool) -> None:
     """Show events, whatever their state: reason, error, attempts, decisions, and the message with its properties."""
+    wanted = needed(ids, "dead")
     with open_ledger(app) as ledger:
-        entries = [one_entry(ledger, event_id, source, None) for event_id in needed(ids, "dead")]
+        entries = [one_entry(ledger, event_id, source, None) for event_id in wanted]
     if not body:
         show_entries(entries, as_json)
         return
@@ -92,6 +93,7 @@ def replay(
     from adapter_sdk.interventions import replay as replay_one
     from adapter_sdk.interventions import why_not_replayed
 
+    _check_choice(ids, everything, reason)
     with open_ledger(app) as ledger:
         entries = _chosen(ledger, ids, source, everything, reason, yes, "replay")
         refused = [sentence for entry in entries if (sentence := why_not_replayed(entry))]
@@ -127,6 +129,7 @@ def discard(
     why: str,
 ) -> None:
     """Close dead letters for good. They stay in the ledger, so that a repeated event is still a duplicate."""
+    _check_choice(ids, everything, reason)
     with open_ledger(app) as ledger:
         entries = _chosen(ledger, ids, source, everything, reason, yes, "discard")
         decided = decision("discard", who, why)
@@ -139,6 +142,15 @@ def _select(ledger: Ledger, reason: str | None, limit: int) -> list[Entry]:
     return [entry for entry in found if reason is None or entry.reason == reason][:limit]
 
 
+def _check_choice(ids: tuple[str, ...], everything: bool, reason: str | None) -> None:
+    if everything and ids:
+        raise click.UsageError("give EVENT_ID or --all, not both")
+    if reason is not None and not everything:
+        raise click.UsageError("--reason chooses among --all; give --all with it")
+    if not everything:
+        needed(ids, "dead")
+
+
 def _chosen(
     ledger: Ledger,
     ids: tuple[str, ...],
@@ -149,7 +161,7 @@ def _chosen(
     verb: str,
 ) -> list[Entry]:
     if not everything:
-        return [one_entry(ledger, event_id, source, State.DEAD) for event_id in needed(ids, "dead")]
+        return [one_entry(ledger, event_id, source, State.DEAD) for event_id in ids]
     entries = _select(ledger, reason, _EVERY)
     if entries and not yes:
         if not sys.stdin.isatty():

@@ -42,8 +42,9 @@ def list_command(app: App, as_json: bool, limit: int) -> None:
 @app_options_with_ids
 def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None) -> None:
     """Show events in doubt: what is known of the native call, and the message with its properties."""
+    wanted = needed(ids, "doubt")
     with open_ledger(app) as ledger:
-        entries = [one_entry(ledger, event_id, source, State.IN_DOUBT) for event_id in needed(ids, "doubt")]
+        entries = [one_entry(ledger, event_id, source, State.IN_DOUBT) for event_id in wanted]
     show_entries(entries, as_json)
 
 
@@ -76,11 +77,12 @@ def resolve(
 
     if applied == not_applied or (reply is not None and not applied):
         raise click.UsageError("say --applied, with --reply if the event has one, or --not-applied")
+    wanted = needed(ids, "doubt")
     given = parsed_json(str(reply), read_input(reply)) if reply is not None else None
     decided = decision("applied" if applied else "not applied", who, why)
     done = []
     with open_ledger(app) as ledger:
-        entries = [one_entry(ledger, event_id, source, State.IN_DOUBT) for event_id in needed(ids, "doubt")]
+        entries = [one_entry(ledger, event_id, source, State.IN_DOUBT) for event_id in wanted]
         # Every reply is looked at before the first event is decided.
         sealed = [replies_by_hand(app.adaptor, entry, given, time.time()) for entry in entries] if applied else []
         with open_transport(app) as transport:
