@@ -27,8 +27,9 @@ class FileDropAdaptor(Adaptor):
 
     Handlers take `(self, event, drop)` with `drop: Drop`. A subclass gives `file_name`, a template such as
     `"PICK{sequence:06d}.DAT"` (see `FileName`). `exists` says what to do where the folder holds a file of that name:
-    "error" sets the event aside, "same" takes equal content for done, "replace" overwrites. `marker`, such as
-    `"{stem}.OK"` or `"{name}.done"`, is the name of an empty file that is dropped after each file.
+    "error" sets the event aside, "same" takes equal content for done and sets the event aside otherwise, "replace"
+    overwrites. `marker`, such as `"{stem}.OK"` or `"{name}.done"`, is the name of an empty file that is dropped after
+    each file.
     """
 
     file_name: ClassVar[str] = ""

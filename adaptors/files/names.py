@@ -54,8 +54,9 @@ class FileName:
     """A template of file names in `str.format` syntax, checked when it is made.
 
     Fields: `id`, `source`, `type`, `subject`, `time` of the event (in UTC, with a strftime format after the colon),
-    `key` (16 hex digits of the event's identity), `data.<field>` and `sequence` (gap-free, from 1). Raises ConfigError
-    that lists every fault. `where` says in errors whose template it is.
+    `key` (16 hex digits of the event's identity), `data.<field>` and `sequence` (gap-free, from 1). A format such as
+    `06d` follows a colon; a number that outgrows it is refused. Raises ConfigError that lists every fault, where
+    `where` says whose template it is.
     """
 
     def __init__(self, template: str, data_types: Iterable[type[EventData]] = (), where: str = "file_name") -> None:

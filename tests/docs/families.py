@@ -84,7 +84,7 @@ def _file_names() -> Iterator[str]:
     templates = (*_TEMPLATES, "{data.order_id}")
     shown = {re.split(r"[{}:.]", template)[1] for template in templates}
     assert shown == {known.partition(".")[0] for known in _KNOWN}, "a field of file names is without an example"
-    yield from ("#### File names and markers", "", *_prose(FileName), *_prose(safe_component))
+    yield from ("#### FileName and marker templates", "", *_prose(FileName), *_prose(safe_component))
     yield from ("| in `file_name` | for example |", "|---|---|")
     for template in templates:
         yield f"| `{template}` | `{FileName(template, [_Placed]).of(event, 1)}` |"
