@@ -136,12 +136,12 @@ def test_a_person_who_comes_second_is_told(scene: Scene, ledger: Ledger, monkeyp
     key, first = Key("/shop", "o"), Decision(what="applied", who="bob", why="quicker", at=1.0)
     look = ledger.lookup
 
-    def decided_meanwhile(id: str) -> Any:
-        found = look(id)
+    def decided_meanwhile(event_id: str) -> Any:
+        found = look(event_id)
         ledger.settle_applied(key, first, ())
         return found
 
-    monkeypatch.setattr(type(ledger), "lookup", lambda _, id: decided_meanwhile(id))
+    monkeypatch.setattr(type(ledger), "lookup", lambda _, event_id: decided_meanwhile(event_id))
     said = adaptor("doubt", "resolve", "o", "--not-applied", "--why", "late", status=1).output
     assert said == "o: no longer in doubt\n"
     entry = ledger.get(key)

@@ -32,7 +32,7 @@ class Post:
 
     def _get(self) -> tuple[pika.BasicProperties, bytes] | None:
         method, properties, body = self.channel.basic_get("post", auto_ack=True)
-        return (properties, body) if method else None
+        return (properties, body) if method and properties is not None and body is not None else None
 
     def is_empty(self) -> bool:
         """Whether nothing has come."""
