@@ -112,8 +112,9 @@ def test_a_second_signal_ends_it_at_once(run: Callable[[], Process], number: int
 def test_a_second_process_is_a_standby(run: Callable[[], Process]) -> None:
     """It waits while another has the local ledger, takes over when that one is killed, and can be stopped meanwhile."""
     first = run().says('"consuming"')
-    second = run().says('"standby"')
-    assert run().says('"standby"').signalled(signal.SIGTERM).status() == 0
+    second, third = run(), run()
+    assert third.says('"standby"').signalled(signal.SIGTERM).status() == 0
+    second.says('"standby"')
     first.signalled(signal.SIGKILL).status()
     second.says('"consuming"').signalled(signal.SIGTERM)
     assert second.status() == 0
