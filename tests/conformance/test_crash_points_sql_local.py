@@ -12,6 +12,7 @@ from adaptors.sql import Connection
 from samples.shop.events import OrderPlaced, StockReserved, StockShort
 from samples.shop.stock_adaptor import StockAdaptor
 from tests.conformance.test_crash_points import stock_in_sqlite
+from tests.services.rabbitmq import Broker
 
 
 class AskingStock(StockAdaptor):
@@ -48,16 +49,18 @@ def trial_of(adaptor: type[Adaptor], url: str, folder: Path) -> Trial:
 # Before and after, the way of an event is that of every family, which the suites of the other adaptors go.
 @pytest.mark.parametrize("redelivered", [False, True], ids=["first", "redelivered"])
 @pytest.mark.parametrize("point", ["claimed", "sql.made", "sql.committed", "applied", "recorded"])
-def test_with_verify_no_doubt_is_left(amqp_url: str, tmp_path: Path, point: str, redelivered: bool) -> None:
+def test_with_verify_no_doubt_is_left(fresh_rabbitmq: Broker, tmp_path: Path, point: str, redelivered: bool) -> None:
     """Killed here and started again, every event is applied once: a SELECT has settled what was in doubt."""
-    trial = trial_of(AskingStock, amqp_url, tmp_path)
+    trial = trial_of(AskingStock, fresh_rabbitmq.url, tmp_path)
     assert broken_promises(trial.run(Crash(point, redelivered=redelivered)), AskingStock, trial.family) == []
 
 
 @pytest.mark.parametrize(("point", "effects"), [("sql.made", 0), ("sql.committed", 1)])
-def test_without_verify_the_doubt_is_left_to_a_person(amqp_url: str, tmp_path: Path, point: str, effects: int) -> None:
+def test_without_verify_the_doubt_is_left_to_a_person(
+    fresh_rabbitmq: Broker, tmp_path: Path, point: str, effects: int
+) -> None:
     """Killed around COMMIT, one event is in doubt whether its effect is there or not; the others are applied."""
-    trial = trial_of(StockAdaptor, amqp_url, tmp_path)
+    trial = trial_of(StockAdaptor, fresh_rabbitmq.url, tmp_path)
     findings = trial.run(Crash(point))
     assert broken_promises(findings, StockAdaptor, trial.family) == []
     (doubtful,) = [entry for entry in findings.entries.values() if entry.state is State.IN_DOUBT]

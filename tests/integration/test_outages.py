@@ -90,9 +90,9 @@ def test_an_hour_with_ten_thousand_waiting_events(monkeypatch: pytest.MonkeyPatc
         assert Printer.printed == {}
         Printer.away.clear()
         wait_until(lambda: len(Printer.printed) == EVENTS, 60)
-        harness.wait_until_settled()
+        harness.wait_until_settled(60)
         assert harness.ledger.counts() == {State.APPLIED: EVENTS}
         assert set(Printer.printed.values()) == {1}
         assert {harness.entry(event).attempts for event in events[:: EVENTS // 100]} == {1}  # type: ignore[union-attr]
-        wait_until(lambda: told == ["backend.down", "backend.up"])
+        wait_until(lambda: told == ["backend.down", "backend.up"], 60)
         assert harness.broker.held_in(["printer.dead"]) == 0

@@ -13,6 +13,9 @@ from adapter_sdk.transport.base import Binding, Exchange, Keep, Queue, Topology
 from adapter_sdk.transport.rabbitmq.encoding import to_message
 from adapter_sdk.transport.rabbitmq.failures import Translate
 
+DEADLINE = 20.0
+"""Seconds for all that is asked on one connection."""
+
 Step = Callable[[BlockingChannel], object]
 
 
@@ -85,11 +88,19 @@ def take(parameters: pika.ConnectionParameters, translate: Translate, queue: str
 def _connection(parameters: pika.ConnectionParameters, translate: Translate) -> Iterator[pika.BlockingConnection]:
     try:
         with pika.BlockingConnection(parameters) as connection:
+            _limit_time(connection)
             yield connection
     except pika.exceptions.AMQPError as error:
         raise translate(error) from error
     except (OSError, pika.adapters.utils.connection_workflow.AMQPConnectorException) as error:
         raise translate(error) from error
+
+
+def _limit_time(connection: pika.BlockingConnection) -> None:
+    """pika waits for an answer as long as heartbeats come, and a queue that has no leader gives none."""
+    late = TimeoutError(f"no answer within {DEADLINE:g} s")
+    below = connection._impl  # type: ignore[attr-defined]  # the connection that the blocking one drives
+    below.ioloop.call_later(DEADLINE, lambda: below._terminate_stream(late))
 
 
 def _refusal(connection: pika.BlockingConnection, step: Step) -> pika.exceptions.ChannelClosedByBroker | None:
