@@ -227,8 +227,10 @@ class Runner:
         """Take what the broker itself has given up into the ledger, where dead letters live."""
         try:
             taken = self.transport.take(dead_queue(self.adaptor.name), self._pipeline.take_in)
-        except ConfigError as error:
-            raise BrokerError("; ".join(error.faults)) from error
+        except (BrokerError, ConfigError) as error:
+            # The net is no reason not to work: where the broker itself is in trouble, consuming says so at once.
+            log.warning("dead queue not looked into", adaptor=self.adaptor.name, error=str(error))
+            return
         if taken:
             log.warning("taken from the broker's dead letters", adaptor=self.adaptor.name, count=taken)
 

@@ -62,7 +62,6 @@ def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(
 @pytest.mark.parametrize(
     ("broken", "events", "kills", "noticed"),
     [
-        ("ack-first", "300", "8", "lost"),
         ("random-reply-ids", "50", "0", "reply under another id"),
         ("blind-resend", "120", "0", "effect more than once"),
     ],

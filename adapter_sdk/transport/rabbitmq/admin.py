@@ -13,7 +13,7 @@ from adapter_sdk.transport.base import Binding, Exchange, Keep, Queue, Topology
 from adapter_sdk.transport.rabbitmq.encoding import to_message
 from adapter_sdk.transport.rabbitmq.failures import Translate
 
-DEADLINE = 20.0
+DEADLINE = 10.0
 """Seconds for all that is asked on one connection."""
 
 Step = Callable[[BlockingChannel], object]
