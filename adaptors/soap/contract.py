@@ -1,11 +1,9 @@
 """Contract: one port of one WSDL. From a handler's arguments to the bytes of a request, and from an answer to values.
 
-The only place that meets zeep. zeep knows the types; the files come from `vendored`, the bytes go through `http`, and
-what zeep does not check is checked here.
+zeep knows the types; the bytes go through `http`, and what zeep does not check is checked here.
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,15 +12,14 @@ from typing import Any
 import zeep
 import zeep.exceptions
 from lxml import etree
-from zeep.wsdl import Document
-from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
-from adapter_sdk.errors import ConfigError, InvalidData, PermanentError
+from adapter_sdk.errors import InvalidData, PermanentError
 from adaptors.soap.conversions import counting
-from adaptors.soap.envelope import SOAP_11, SOAP_12, UnreadableError, open_envelope
+from adaptors.soap.envelope import SOAP_12, UnreadableError, open_envelope
 from adaptors.soap.faults import SoapFault, read_fault
+from adaptors.soap.port import Port
 from adaptors.soap.record import Answer
-from adaptors.soap.settings import SoapSettings, check_endpoint
+from adaptors.soap.settings import SoapSettings
 from adaptors.soap.validation import BodySchema
 from adaptors.soap.vendored import Vendored, collect
 
@@ -48,15 +45,12 @@ class Contract:
     def __init__(self, settings: SoapSettings) -> None:
         self._wsdl = str(settings.wsdl)
         vendored = collect(settings.wsdl, settings.wsdl_folder)
-        self._types, services = _load(vendored, self._wsdl)
-        port = _choose(_soap_ports(services), settings)
-        self._binding = port.binding
-        _check_actions(port.binding, self._wsdl)
+        port = Port(vendored, settings)
+        self._types, self._binding = port.types, port.binding
+        self.version, self.endpoint = port.version, port.endpoint
         self._parts = {} if _is_encoded(vendored) else _typed_parts(port.binding)
         self._schema = BodySchema(vendored, self._parts) if settings.validate_requests else None
         self._always_message_id = settings.message_id_header
-        self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
-        self.endpoint = settings.endpoint or _published(port, self._wsdl)
 
     @property
     def operations(self) -> list[str]:
@@ -187,57 +181,6 @@ class _Details:
             return None
 
 
-class _Files(zeep.Transport):
-    """What zeep reads files through: it is given what was collected, and nothing else."""
-
-    def __init__(self, vendored: Vendored) -> None:
-        self._vendored = vendored
-        self._close_session = False  # zeep's destructor asks for it
-
-    def load(self, url: str) -> bytes:
-        return self._vendored.content(url)
-
-
-def _load(vendored: Vendored, wsdl: str) -> tuple[Any, Mapping[str, Any]]:
-    settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False)
-    with warnings.catch_warnings(record=True) as left_out:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            files: Any = _Files(vendored)  # zeep annotates the class where it takes an object
-            document = Document(vendored.root, files, settings=settings)
-        except ConfigError:
-            raise
-        except Exception as error:  # zeep fails in many ways on a WSDL that is not one
-            raise ConfigError(f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}") from error
-    # What zeep cannot resolve it leaves out with a warning, and a handler would find the operation missing.
-    if faults := [str(warning.message) for warning in left_out if warning.category is UserWarning]:
-        raise ConfigError(*(f"wsdl: {wsdl}: {fault}; mend it, or take that operation out" for fault in faults))
-    return document.types, document.services
-
-
-def _soap_ports(services: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
-    return [
-        (service.name, port.name, port)
-        for service in services.values()
-        for port in service.ports.values()
-        if isinstance(port.binding, Soap11Binding | Soap12Binding)
-    ]
-
-
-def _choose(ports: list[tuple[str, str, Any]], settings: SoapSettings) -> Any:
-    chosen = [
-        port for service, name, port in ports if settings.service in (None, service) and settings.port in (None, name)
-    ]
-    if len(chosen) == 1:
-        return chosen[0]
-    if not ports:
-        raise ConfigError(f"wsdl: {settings.wsdl} has no port that speaks SOAP over HTTP")
-    choices = "; ".join(f'service = "{service}", port = "{name}" ({_speaks(port)})' for service, name, port in ports)
-    asked = f"service {settings.service or '(any)'}, port {settings.port or '(any)'}"
-    fault = "several ports fit" if chosen else "no port fits"
-    raise ConfigError(f"wsdl: {settings.wsdl}: {fault} {asked}; set `service` and `port` to one of: {choices}")
-
-
 def _part(operation: str, name: str) -> str:
     """A name for one part of one rpc operation that no other has."""
     return f"{operation}.{name}"
@@ -258,29 +201,6 @@ def _is_encoded(vendored: Vendored) -> bool:
     """Whether the WSDL has bodies that follow the encoding rules of SOAP 1.1, section 5, and not its schema alone."""
     bodies = [f"{{http://schemas.xmlsoap.org/wsdl/{soap}/}}body" for soap in ("soap", "soap12")]
     return any(body.get("use") == "encoded" for root in vendored.documents.values() for body in root.iter(*bodies))
-
-
-def _check_actions(binding: Any, wsdl: str) -> None:
-    wrong = [op.name for op in binding.all().values() if not _is_header_text(op.soapaction or "")]
-    if wrong:
-        raise ConfigError(*(f"wsdl: {wsdl}: the soapAction of {name} is not plain ASCII text" for name in wrong))
-
-
-def _is_header_text(text: str) -> bool:
-    return text.isascii() and text.isprintable() and '"' not in text
-
-
-def _speaks(port: Any) -> str:
-    return "SOAP 1.2" if isinstance(port.binding, Soap12Binding) else "SOAP 1.1"
-
-
-def _published(port: Any, wsdl: str) -> str:
-    address = port.binding_options.get("address") or ""
-    try:
-        check_endpoint(address)
-    except ValueError as error:
-        raise ConfigError(f"endpoint: not set, and the address in {wsdl} is {address!r}: {error}") from error
-    return str(address)
 
 
 def _refuse_floats(element: Any, value: Any, path: str) -> None:
