@@ -15,6 +15,7 @@ from adapter_sdk.errors import InDoubt
 from adapter_sdk.events import Event, EventData, Key
 from adapter_sdk.handlers import HandlerSpec, NotApplied
 from adapter_sdk.ledger.base import Journal, Ledger, Reply, State
+from adapter_sdk.outcomes import RetriesExhausted
 
 if TYPE_CHECKING:
     from adapter_sdk.adaptor import Adaptor
@@ -27,8 +28,9 @@ class Claim:
     """One event that the ledger has given us to work on.
 
     `attempt` counts from 1. `evidence` is what an earlier attempt noted in the journal, None if there was none.
-    `in_doubt` says that an earlier attempt may have had its effect. `seal` turns reply data into reply events whose ids
-    are the same for every attempt.
+    `in_doubt` says that an earlier attempt may have had its effect, `only_asks` that the attempts are used up: `verify`
+    may be asked, and the effect is not made again. `seal` turns reply data into reply events whose ids are the same for
+    every attempt.
     """
 
     event: Event[Any]
@@ -38,6 +40,7 @@ class Claim:
     evidence: Mapping[str, Any] | None = None
     replies: tuple[Reply, ...] = ()
     in_doubt: bool = False
+    only_asks: bool = False
     seal: Callable[[Sequence[EventData]], tuple[Reply, ...]]
 
     @property
@@ -147,6 +150,8 @@ class Family(ABC, Generic[HandleT]):
                 return replies
             self.forget_doubt(claim, journal)
             claim.in_doubt = False
+            if claim.only_asks:
+                raise RetriesExhausted("`verify` says that the last attempt allowed was not applied")
         elif not claim.handler.options.idempotent:
             raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
         return self.effect(claim, journal)

@@ -16,6 +16,10 @@ class AttemptsUsedUp(PermanentError):
     """The process died during the last attempt that the retry policy allows: another could kill it again."""
 
 
+class RetriesExhausted(PermanentError):
+    """`verify` says that the last attempt allowed did not apply the event."""
+
+
 class DeliveryLimit(PermanentError):
     """The broker gave the event up, or somebody put it where such events are."""
 
@@ -53,11 +57,12 @@ def after_failure(
         return Next(state=State.CALLING if in_doubt else State.CLAIMED, reason=reason, counts=False, release=True)
     if isinstance(error, NotSettledYet) and handler is not None:
         return Next(state=State.IN_DOUBT, reason=reason, delay=settle_delay(handler), counts=False)
+    if isinstance(error, PermanentError):
+        return Next(state=State.IN_DOUBT if in_doubt else State.DEAD, reason=reason)
+    asked = in_doubt and handler is not None and handler.verify is not None
+    delay = _delay_after_question(policy, attempt) if asked else policy.delay_after(attempt)
     if isinstance(error, InDoubt):
-        return _after_doubt(reason, attempt, policy, handler)
-    if isinstance(error, PermanentError) and not in_doubt:
-        return Next(state=State.DEAD, reason=reason)
-    delay = None if isinstance(error, PermanentError) else policy.delay_after(attempt)
+        return Next(state=State.IN_DOUBT, reason=reason, delay=_delay_of_doubt(handler, delay, new=not in_doubt))
     if in_doubt:
         return Next(state=State.IN_DOUBT, reason=reason, delay=delay)
     if delay is None:
@@ -65,13 +70,24 @@ def after_failure(
     return Next(state=State.WAITING, reason=reason, delay=delay)
 
 
-def _after_doubt(reason: str, attempt: int, policy: RetryPolicy, handler: HandlerSpec | None) -> Next:
-    delay = policy.delay_after(attempt)
-    if handler is not None and handler.verify is not None:
-        return Next(state=State.IN_DOUBT, reason=reason, delay=None if delay is None else settle_delay(handler))
-    if handler is not None and handler.options.idempotent:
-        return Next(state=State.IN_DOUBT, reason=reason, delay=delay)
-    return Next(state=State.IN_DOUBT, reason=reason)
+def most_attempts(policy: RetryPolicy, *, asks: bool) -> int:
+    """How often an event is taken up; `asks` says that `verify` is to be asked, which has as many tries once more."""
+    return policy.max_attempts * 2 if asks else policy.max_attempts
+
+
+def _delay_of_doubt(handler: HandlerSpec | None, delay: float | None, *, new: bool) -> float | None:
+    """A new doubt always gets its question; what no question and no repetition can tell is left to a person."""
+    if handler is None or not (handler.verify or handler.options.idempotent):
+        return None
+    if handler.verify is None:
+        return delay
+    return settle_delay(handler) if new or delay is not None else None
+
+
+def _delay_after_question(policy: RetryPolicy, attempt: int) -> float | None:
+    """Seconds until `verify` is asked again, None for no more. When the attempts are used up the delays begin anew."""
+    used_up = max(0, attempt - policy.max_attempts + 1)
+    return policy.delay_after(used_up or attempt)
 
 
 def settle_delay(handler: HandlerSpec) -> float:

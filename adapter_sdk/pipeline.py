@@ -30,7 +30,7 @@ from adapter_sdk.events import Key
 from adapter_sdk.family import Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
 from adapter_sdk.outbox import Outbox, Publish
-from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, reason_of
+from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts, reason_of
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, dead_queue, retry_queue
@@ -197,6 +197,7 @@ class Pipeline:
                     evidence=entry.evidence,
                     replies=entry.replies,
                     in_doubt=in_doubt,
+                    only_asks=attempt > work.policy.max_attempts,
                     seal=partial(seal, self._name, event, now=now),
                 )
                 work.refusal = self._not_now(work.claim, entry, work.policy, now)
@@ -206,9 +207,10 @@ class Pipeline:
 
     def _not_now(self, claim: Claim, entry: Entry, policy: RetryPolicy, now: float) -> Exception | None:
         """Why a granted claim is not to be worked on: its attempts are used up, or its doubt has not settled yet."""
-        if claim.attempt > policy.max_attempts:
+        asks = claim.in_doubt and claim.handler.verify is not None
+        if claim.attempt > most_attempts(policy, asks=asks):
             return AttemptsUsedUp(f"the process ended during attempt {claim.attempt - 1}, the last one allowed")
-        if claim.in_doubt and claim.handler.verify is not None and now < entry.updated_at + claim.handler.settle:
+        if asks and now < entry.updated_at + claim.handler.settle:
             return NotSettledYet("an earlier attempt is in doubt; `verify` is asked when it has settled")
         return None
 

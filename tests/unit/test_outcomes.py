@@ -18,7 +18,16 @@ from adapter_sdk import (
 )
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import State
-from adapter_sdk.outcomes import AttemptsUsedUp, Next, NotSettledYet, after_failure, reason_of, settle_delay
+from adapter_sdk.outcomes import (
+    AttemptsUsedUp,
+    Next,
+    NotSettledYet,
+    RetriesExhausted,
+    after_failure,
+    most_attempts,
+    reason_of,
+    settle_delay,
+)
 
 POLICY = RetryPolicy(delays=(5, 30))
 
@@ -109,12 +118,21 @@ def follows(state: State, reason: str, delay: float | None = None, **more: Any) 
         (InDoubt("x"), 3, False, IDEMPOTENT, follows(State.IN_DOUBT, "in doubt")),
         (InDoubt("x"), 1, False, VERIFIED, follows(State.IN_DOUBT, "in doubt", 60)),
         (InDoubt("x"), 2, False, VERIFIED, follows(State.IN_DOUBT, "in doubt", 60)),
-        (InDoubt("x"), 3, False, VERIFIED, follows(State.IN_DOUBT, "in doubt")),
+        (InDoubt("x"), 3, False, VERIFIED, follows(State.IN_DOUBT, "in doubt", 60)),
+        (InDoubt("x"), 9, False, VERIFIED, follows(State.IN_DOUBT, "in doubt", 60)),
         (InDoubt("x"), 1, False, AT_ONCE, follows(State.IN_DOUBT, "in doubt", 1)),
         (NotSettledYet("x"), 3, True, VERIFIED, follows(State.IN_DOUBT, "not settled yet", 60, counts=False)),
         # an old doubt that this attempt did not settle
         (TransientError("x"), 1, True, VERIFIED, follows(State.IN_DOUBT, "transient error", 5)),
-        (TransientError("x"), 3, True, VERIFIED, follows(State.IN_DOUBT, "transient error")),
+        (TransientError("x"), 2, True, VERIFIED, follows(State.IN_DOUBT, "transient error", 30)),
+        (TransientError("x"), 3, True, VERIFIED, follows(State.IN_DOUBT, "transient error", 5)),
+        (TransientError("x"), 4, True, VERIFIED, follows(State.IN_DOUBT, "transient error", 30)),
+        (TransientError("x"), 5, True, VERIFIED, follows(State.IN_DOUBT, "transient error")),
+        (TransientError("x"), 3, True, IDEMPOTENT, follows(State.IN_DOUBT, "transient error")),
+        (InDoubt("x"), 4, True, VERIFIED, follows(State.IN_DOUBT, "in doubt", 60)),
+        (InDoubt("x"), 5, True, VERIFIED, follows(State.IN_DOUBT, "in doubt")),
+        (Refused("no"), 1, True, VERIFIED, follows(State.IN_DOUBT, "refused")),
+        (RetriesExhausted("x"), 4, False, VERIFIED, follows(State.DEAD, "retries exhausted")),
         (ValueError("bug"), 1, True, IDEMPOTENT, follows(State.IN_DOUBT, "value error", 5)),
         (Refused("no"), 1, True, IDEMPOTENT, follows(State.IN_DOUBT, "refused")),
         (AttemptsUsedUp("x"), 4, True, PLAIN, follows(State.IN_DOUBT, "attempts used up")),
@@ -126,6 +144,19 @@ def test_what_happens_next(
     """Each kind of error leads to its state, delay and count, as the tree of errors says."""
     found = after_failure(error, attempt=attempt, in_doubt=in_doubt, policy=POLICY, handler=handler)
     assert found == expected
+
+
+@pytest.mark.parametrize("delays", [(), (5,), (5, 30, 120)])
+def test_every_question_that_is_planned_is_one_that_is_allowed(delays: tuple[float, ...]) -> None:
+    """A `verify` that always fails is asked at least once, and at most as often as an event is taken up."""
+    policy = RetryPolicy(delays=delays)
+    asked = policy.max_attempts + 1
+    while True:
+        failed = after_failure(TransientError("x"), attempt=asked, in_doubt=True, policy=policy, handler=VERIFIED)
+        if failed.delay is None:
+            break
+        asked += 1
+    assert policy.max_attempts < asked <= most_attempts(policy, asks=True)
 
 
 def test_reasons_are_words() -> None:

@@ -25,8 +25,8 @@ from adapter_sdk import (
     TransientError,
     handles,
 )
-from adapter_sdk.family import Direct, Family
-from adapter_sdk.ledger.base import Decision, State
+from adapter_sdk.family import Claim, Direct, Family
+from adapter_sdk.ledger.base import Decision, Journal, Reply, State
 from adapter_sdk.ledger.sqlite import SqliteDatabase
 from adapter_sdk.replies import reply_id
 from adapter_sdk.topology import ATTEMPT_HEADER, retry_queue
@@ -58,6 +58,7 @@ class Booked(EventData, type="erp.booked"):
 
 
 Script = dict[str, list[Exception]]
+Answer = Booked | NotApplied | Exception
 
 
 class Erp(Adaptor):
@@ -67,7 +68,7 @@ class Erp(Adaptor):
     script: Script = {}
     calls: list[str] = []
     asked: list[str] = []
-    answers: dict[str, Booked | NotApplied | Exception] = {}
+    answers: dict[str, Answer | list[Answer]] = {}
 
     @handles
     def book(self, event: Event[Placed]) -> Booked:
@@ -80,7 +81,8 @@ class Erp(Adaptor):
     @check.verify(settle=30)
     def was_booked(self, event: Event[Checked]) -> Booked | NotApplied:
         self.asked.append(event.id)
-        answer = self.answers[event.id]
+        answers = self.answers[event.id]
+        answer = answers.pop(0) if isinstance(answers, list) else answers
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -569,6 +571,77 @@ class TestDoubt:
         assert entry is not None
         assert (entry.state, entry.attempts) == (State.APPLIED, 2)
         assert Erp.asked == ["a"]
+
+    @pytest.mark.parametrize(
+        ("answers", "state", "reason"),
+        [
+            ([Booked(order_id="a")], State.APPLIED, None),
+            ([NotApplied()], State.DEAD, "retries exhausted"),
+            ([InDoubt("cannot tell")], State.IN_DOUBT, "in doubt"),
+            ([TransientError("busy")], State.IN_DOUBT, "transient error"),
+            ([BackendUnavailable("away"), BackendUnavailable("away"), Booked(order_id="a")], State.APPLIED, None),
+        ],
+    )
+    def test_the_doubt_of_the_last_attempt_has_its_question(
+        self, bench_of: BenchOf, answers: list[Answer], state: State, reason: str | None
+    ) -> None:
+        """Where no attempt is left a doubt is still asked for, and what was not applied is dead, not done again."""
+        bench = bench_of(retry=RetryPolicy(immediate=0, delays=()))
+        Erp.script = {"a": [InDoubt("no answer")]}
+        Erp.answers = {"a": list(answers)}
+        bench.send(checked("a"))
+        bench.run()
+        entry = bench.ledger.get(checked("a").key)
+        assert entry is not None
+        assert (entry.state, entry.reason, entry.due_at) == (state, reason, None)
+        assert Erp.calls == ["a"]
+        assert Erp.asked == ["a"] * len(answers)
+
+    def test_a_question_that_fails_is_asked_again_within_limits(self, bench: Bench) -> None:
+        """Each attempt may leave a doubt; after the last, `verify` has all delays once more, then a person decides."""
+        Erp.script = {"a": [InDoubt("no answer")] * 9}
+        Erp.answers = {"a": [NotApplied(), NotApplied(), *[TransientError("busy")] * 9]}
+        bench.send(checked("a"))
+        bench.run()
+        entry = bench.ledger.get(checked("a").key)
+        assert entry is not None
+        assert (entry.state, entry.due_at) == (State.IN_DOUBT, None)
+        assert (len(Erp.calls), len(Erp.asked)) == (3, 4)
+
+    def test_a_process_that_died_in_the_last_attempt(self, bench_of: BenchOf, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it left in doubt is asked for, too."""
+        effect = Direct.effect
+
+        def call_and_die(self: Direct, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+            with journal.transaction() as transaction:
+                transaction.note(claim.key, claim.token, State.CALLING, {})
+            effect(self, claim, journal)
+            raise Killed
+
+        monkeypatch.setattr(Direct, "effect", call_and_die)
+        bench = bench_of(retry=RetryPolicy(immediate=0, delays=()))
+        Erp.answers = {"a": Booked(order_id="a")}
+        bench.send(checked("a"))
+        bench.run()
+        assert state_of(bench, checked("a")) is State.APPLIED
+        assert Erp.calls == ["a"]
+
+    def test_a_question_that_kills_the_process_is_given_up(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is counted as an attempt is, and the doubt is left to a person in the end."""
+        asked = []
+
+        def kill(*_: object) -> None:
+            asked.append(1)
+            raise Killed
+
+        monkeypatch.setattr(Erp, "was_booked", kill)
+        Erp.script = {"a": [InDoubt("no answer")]}
+        bench.send(checked("a"))
+        bench.run()
+        entry = bench.ledger.get(checked("a").key)
+        assert entry is not None
+        assert (entry.state, entry.reason, entry.due_at) == (State.IN_DOUBT, "attempts used up", None)
+        assert len(asked) == 5
 
     def test_refused_after_verify_said_not_applied_is_dead(self, bench: Bench) -> None:
         """Once the doubt is settled, a refusal is a refusal and no doubt any more."""
