@@ -1,17 +1,16 @@
 """Connection: one request and its answer on one socket, whose every read and write obeys a deadline."""
 
-import io
-import selectors
+import select
 import socket
 import ssl
 import time
-from http.client import HTTPResponse
-from typing import Any
 
 from adapter_sdk.crashpoints import reach
 from adaptors.soap.record import CallRecord, Phase
+from adaptors.soap.response import Response
 
-_BUFFER = 65_536  # bytes
+_RECEIVE = 65_536  # bytes of one read
+_LONGEST_LINE = 65_536  # bytes
 
 
 class Clock:
@@ -39,9 +38,11 @@ class Connection:
     def __init__(self, opened: socket.socket) -> None:
         self._opened = opened
         self._rests_since = time.monotonic()
+        self._poll = select.poll()
+        self._poll.register(opened, select.POLLIN)
 
-    def exchange(self, head: bytes, body: bytes, clock: Clock, record: CallRecord) -> HTTPResponse:
-        """Send a request and read the head of its answer. Raises OSError or HTTPException.
+    def exchange(self, head: bytes, body: bytes, clock: Clock, record: CallRecord) -> Response:
+        """Send a request and read the head of its answer. Raises OSError or HttpError.
 
         In one piece, so that the body does not wait behind its head, and so that a connection that breaks at once has
         taken nothing of either.
@@ -56,10 +57,7 @@ class Connection:
             record.phase = Phase.RESPONSE
             record.sent_at = clock.elapsed()
             reach("soap.sent")
-        source: Any = _Source(self._opened, clock, record)
-        response = HTTPResponse(source, method="POST")
-        response.begin()
-        return response
+        return Response(_Received(self._opened, clock, record), record)
 
     def rest(self) -> None:
         """The exchange is over, and another may come."""
@@ -71,9 +69,7 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Whether the server has neither closed it nor sent anything that nobody asked for."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._opened, selectors.EVENT_READ)
-            return not selector.select(0)
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         """Close the socket. Calling it twice does nothing."""
@@ -87,25 +83,43 @@ class Connection:
             record.bytes_sent = max(0, sent - head)
 
 
-class _Source(io.RawIOBase):
-    """What HTTPResponse reads from; it takes it for a socket and asks it for a file."""
+class _Received:
+    """The `Stream` of one exchange; see there."""
 
     def __init__(self, opened: socket.socket, clock: Clock, record: CallRecord) -> None:
         self._opened = opened
         self._clock = clock
         self._record = record
+        self._data = b""
+        self._read = 0
 
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self, _BUFFER)
+    def line(self) -> bytes | None:
+        while (end := self._data.find(b"\n", self._read) + 1) == 0:
+            if len(self._data) - self._read > _LONGEST_LINE or not self._receive():
+                return None
+        line = self._data[self._read : end]
+        self._read = end
+        return line
 
-    def readable(self) -> bool:
-        return True
+    def some(self, most: int) -> bytes:
+        if not self.has_more and not self._receive():
+            return b""
+        data = self._data[self._read : self._read + most]
+        self._read += len(data)
+        return data
 
-    def readinto(self, buffer: Any) -> int:
+    @property
+    def has_more(self) -> bool:
+        return self._read < len(self._data)
+
+    def _receive(self) -> bool:
+        """Wait for more to come. False if the server hung up instead."""
         self._opened.settimeout(self._clock.remaining())
-        received = self._opened.recv_into(buffer)
-        self._record.bytes_received += received
-        return received
+        data = self._opened.recv(_RECEIVE)
+        self._record.bytes_received += len(data)
+        self._data = self._data[self._read :] + data
+        self._read = 0
+        return bool(data)
 
 
 def dial(host: str, port: int, clock: Clock, tls: ssl.SSLContext | None) -> socket.socket:

@@ -1,6 +1,6 @@
 """HttpEndpoint: one POST to one address over HTTP/1.1, with one deadline for all of it.
 
-The answer is read by http.client's parser, and nothing is done unasked: no redirects, no proxies or credentials from
+Nothing is done unasked: no redirects, no proxies or credentials from
 the environment, no second try, no cookies. A connection is used again only after a short rest and only if the server
 has not closed it meanwhile: a request lost on a stale connection looks exactly like one that was executed.
 """
@@ -8,24 +8,17 @@ has not closed it meanwhile: a request lost on a stale connection looks exactly 
 import ssl
 import threading
 import time
-import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
 from urllib.parse import urlsplit
 
 from adapter_sdk.errors import BackendUnavailable, ConfigError
 from adapter_sdk.redaction import redact_url
 from adaptors.soap.connection import Clock, Connection, dial
 from adaptors.soap.record import Answer, CallRecord, Phase
+from adaptors.soap.response import HttpError, Response
 from adaptors.soap.settings import SoapSettings
-
-_CHUNK = 65_536  # bytes of one read
-
-
-class HttpError(Exception):
-    """The exchange did not end with a whole answer. The call's record tells how far it came."""
 
 
 class HttpEndpoint:
@@ -36,10 +29,10 @@ class HttpEndpoint:
         self.name = redact_url(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._settings = settings
         self._tls = _tls(settings) if parts.scheme == "https" else None
-        self._fixed = {"Host": parts.netloc, **_fixed_headers(settings)}
+        self._start = f"POST {target} HTTP/1.1\r\n" + _lines({"Host": parts.netloc, **_fixed_headers(settings)})
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
@@ -65,8 +58,8 @@ class HttpEndpoint:
             record.phase = Phase.SEND
             response = connection.exchange(self._head(body, headers), body, clock, record)
             record.status = response.status
-            record.retry_after = _retry_after(response.headers.get("Retry-After"))
-            answer = _read(response, record, self._settings.max_response_bytes)
+            record.retry_after = _retry_after(response.headers.get("retry-after"))
+            content = response.body(self._settings.max_response_bytes)
         except Exception as error:  # whatever breaks here, what counts is how far the call had come
             if connection is not None:
                 connection.close()
@@ -74,7 +67,7 @@ class HttpEndpoint:
         record.phase = Phase.PARSE
         record.answered_at = clock.elapsed()
         self._put_back(connection, response)
-        return answer
+        return Answer(response.status, response.headers.get("content-type", ""), content)
 
     def close(self) -> None:
         """Close the connections that rest. Calling it twice does nothing."""
@@ -84,9 +77,7 @@ class HttpEndpoint:
             connection.close()
 
     def _head(self, body: bytes, headers: Mapping[str, str]) -> bytes:
-        lines = {**self._fixed, **headers, "Content-Length": str(len(body))}.items()
-        text = "".join(f"{name}: {value}\r\n" for name, value in lines)
-        return f"POST {self._target} HTTP/1.1\r\n{text}\r\n".encode("ascii")
+        return f"{self._start}{_lines(headers)}Content-Length: {len(body)}\r\n\r\n".encode("ascii")
 
     def _take(self) -> Connection | None:
         """The connection that rested last, if it may be used again."""
@@ -97,8 +88,8 @@ class HttpEndpoint:
         connection.close()
         return None
 
-    def _put_back(self, connection: Connection, response: HTTPResponse) -> None:
-        if response.will_close or self._settings.keep_alive == 0:
+    def _put_back(self, connection: Connection, response: Response) -> None:
+        if not response.is_reusable or self._settings.keep_alive == 0:
             connection.close()
             return
         connection.rest()
@@ -116,22 +107,8 @@ class HttpEndpoint:
         return connection
 
 
-def _read(response: HTTPResponse, record: CallRecord, limit: int) -> Answer:
-    """The whole body, at most `limit` bytes of it, as sent and as decompressed. Raises HttpError."""
-    coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
-    if coding not in ("identity", "gzip", "deflate"):
-        raise HttpError(f"the answer is encoded as {coding}, which was not asked for")
-    # Some servers compress unasked. 47: zlib or gzip, whichever the header says.
-    inflate = None if coding == "identity" else zlib.decompressobj(47)
-    body = bytearray()
-    while data := response.read1(_CHUNK):
-        body += inflate.decompress(data, limit + 1 - len(body)) if inflate else data
-        if len(body) > limit:
-            raise HttpError(f"the answer is larger than `max_response_bytes` = {limit}")
-    if response.length or (inflate and not inflate.eof):
-        raise HttpError(f"the answer breaks off after {record.bytes_received} bytes")
-    response.close()
-    return Answer(response.status, response.headers.get("Content-Type") or "", bytes(body))
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 def _fixed_headers(settings: SoapSettings) -> dict[str, str]:
@@ -170,16 +147,8 @@ def _words(error: Exception, clock: Clock) -> str:
     match error:
         case TimeoutError():
             words = f"timed out after {clock.elapsed():.1f} s"
-        case RemoteDisconnected():
-            words = "the server hung up without an answer"
-        case IncompleteRead():
-            words = "the answer breaks off"
-        case HTTPException():
-            words = f"what came back is not HTTP ({type(error).__name__})"
         case ssl.SSLCertVerificationError():
             words = f"the server's certificate is not trusted: {error.verify_message}; set `ca_file` to its CA"
-        case zlib.error():
-            words = f"the answer cannot be decompressed: {error}"
         case _:
             words = str(error) or type(error).__name__
     return words

@@ -1,6 +1,6 @@
 """CallRecord: how far one call came. Exceptions alone cannot tell "not sent" from "executed", this can."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from adaptors.soap.faults import SoapFault
@@ -23,8 +23,9 @@ class Phase(StrEnum):
 class CallRecord:
     """One call of one operation. Times are seconds since the call began; None where it did not come so far.
 
-    `bytes_sent` counts the body alone, the envelope: without any of it there is nothing to execute. `failure` says in
-    words why the phase did not end well. `retry_after` is what the server asked for, in seconds.
+    `bytes_sent` counts the body alone, the envelope: without any of it there is nothing to execute. `received` is what
+    has come of the answer's body, decompressed. `failure` says in words why the phase did not end well. `retry_after`
+    is what the server asked for, in seconds.
     """
 
     operation: str
@@ -33,6 +34,7 @@ class CallRecord:
     reused_connection: bool = False
     bytes_sent: int = 0
     bytes_received: int = 0
+    received: bytearray = field(default_factory=bytearray, repr=False)
     status: int | None = None
     retry_after: float | None = None
     fault: SoapFault | None = None

@@ -13,10 +13,11 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, InDoubt
 from adaptors.soap.contract import Contract, Request
 from adaptors.soap.faults import SoapFault
-from adaptors.soap.http import HttpEndpoint, HttpError
+from adaptors.soap.http import HttpEndpoint
 from adaptors.soap.journal import CallJournal, NoCallJournal
 from adaptors.soap.outcome import FaultMapping, decide
 from adaptors.soap.record import Answer, CallRecord, Phase
+from adaptors.soap.response import HttpError
 from adaptors.soap.settings import SoapSettings
 
 _log = structlog.get_logger(__name__)

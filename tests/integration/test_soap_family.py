@@ -429,7 +429,7 @@ def test_an_unknown_operation_is_named_with_its_neighbours() -> None:
         assert isinstance(UnknownOperation(""), PermanentError)
 
 
-@pytest.mark.parametrize("broken", ["adaptors.soap.http._read", "adaptors.soap.contract.open_envelope"])
+@pytest.mark.parametrize("broken", ["adaptors.soap.response.Response.body", "adaptors.soap.contract.open_envelope"])
 def test_a_bug_of_ours_after_the_request_has_left_is_a_doubt_and_no_retry(
     erp: ErpServer, mocker: MockerFixture, broken: str
 ) -> None:
