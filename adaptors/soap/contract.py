@@ -19,6 +19,7 @@ from adaptors.soap.envelope import SOAP_12, UnreadableError, open_envelope
 from adaptors.soap.faults import SoapFault, read_fault
 from adaptors.soap.port import Port
 from adaptors.soap.record import Answer
+from adaptors.soap.rendering import PlainRenderer
 from adaptors.soap.settings import SoapSettings
 from adaptors.soap.validation import BodySchema
 from adaptors.soap.vendored import Vendored, collect
@@ -50,6 +51,7 @@ class Contract:
         self.version, self.endpoint = port.version, port.endpoint
         self._parts = {} if _is_encoded(vendored) else _typed_parts(port.binding)
         self._schema = BodySchema(vendored, self._parts) if settings.validate_requests else None
+        self._plain = PlainRenderer(port.version, port.types)
         self._always_message_id = settings.message_id_header
 
     @property
@@ -70,17 +72,10 @@ class Contract:
     def build(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], message_id: str) -> Request:
         """Render and validate a request. Raises InvalidData for values, PermanentError for names that do not fit."""
         described = self._binding.get(operation)
-        names = (name for name, _ in _children(described.input.body))
-        _refuse_floats(described.input.body, {**dict(zip(names, args, strict=False)), **kwargs}, operation)
-        try:
-            envelope = described.create(*args, **kwargs).content
-        except (zeep.exceptions.ValidationError, ValueError) as error:
-            raise InvalidData(f"{operation}: the request breaks the WSDL's types, nothing was sent: {error}") from error
-        except (TypeError, AttributeError, zeep.exceptions.Error) as error:
-            raise PermanentError(
-                f"{operation}: the arguments do not fit the WSDL, nothing was sent: {error}"
-            ) from error
-        body = envelope.find(f"{{{self.version}}}Body")
+        envelope = None if args else self._plain.envelope(described, kwargs)
+        if envelope is None:
+            envelope = _render(described, args, kwargs)
+        (body,) = envelope.iterchildren(f"{{{self.version}}}Body")
         self._validate(operation, described, body)
         digest = hashlib.sha256(etree.tostring(body)).hexdigest()
         action = described.soapaction or ""
@@ -179,6 +174,20 @@ class _Details:
             return known.parse(element, self.types)
         except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
             return None
+
+
+def _render(described: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> etree._Element:
+    """The envelope as zeep makes it. Raises InvalidData or PermanentError."""
+    operation = described.name
+    names = (name for name, _ in _children(described.input.body))
+    _refuse_floats(described.input.body, {**dict(zip(names, args, strict=False)), **kwargs}, operation)
+    try:
+        envelope: etree._Element = described.create(*args, **kwargs).content
+    except (zeep.exceptions.ValidationError, ValueError) as error:
+        raise InvalidData(f"{operation}: the request breaks the WSDL's types, nothing was sent: {error}") from error
+    except (TypeError, AttributeError, zeep.exceptions.Error) as error:
+        raise PermanentError(f"{operation}: the arguments do not fit the WSDL, nothing was sent: {error}") from error
+    return envelope
 
 
 def _part(operation: str, name: str) -> str:
