@@ -14,6 +14,7 @@ from adapter_sdk.ledger.base import Journal
 from adaptors.soap.contract import Contract, UnknownOperation
 from adaptors.soap.http import HttpEndpoint
 from adaptors.soap.journal import LedgerCalls, answered_calls
+from adaptors.soap.notes import SharedNotes
 from adaptors.soap.outcome import FaultMapping
 from adaptors.soap.service import Backend, SoapService, doubt_of
 from adaptors.soap.settings import SoapSettings
@@ -44,6 +45,7 @@ class SoapFamily(Family[SoapService]):
         self._faults = faults
         self._queries = queries
         self._made: Backend | None = None
+        self._notes: SharedNotes | None = None
 
     def check(self) -> list[str]:
         """Faults of the WSDL, its schemas, the port and the names that the adaptor declares."""
@@ -83,7 +85,9 @@ class SoapFamily(Family[SoapService]):
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[SoapService]:
         """The service, with this event's record of calls. What `verify` calls has no effect to record."""
         # An effect that may be repeated needs no record: it is asked for again, whole.
-        recorded = None if journal is None or claim.handler.options.idempotent else LedgerCalls(journal, claim)
+        recorded = None
+        if journal is not None and not claim.handler.options.idempotent:
+            recorded = LedgerCalls(self._notes_in(journal), claim)
         service = SoapService(
             self._backend(),
             journal=recorded,
@@ -103,6 +107,12 @@ class SoapFamily(Family[SoapService]):
     def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The doubtful call did not happen. The calls before it were answered, and stay."""
         return {"calls": answered_calls(evidence)}
+
+    def _notes_in(self, journal: Journal) -> SharedNotes:
+        notes = self._notes
+        if notes is None or notes.journal is not journal:
+            notes = self._notes = SharedNotes(journal)
+        return notes
 
     def _backend(self) -> Backend:
         if self._made is None:

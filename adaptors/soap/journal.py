@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from adapter_sdk.errors import PermanentError
 from adapter_sdk.family import Claim
-from adapter_sdk.ledger.base import Journal, State
+from adapter_sdk.ledger.base import State
+from adaptors.soap.notes import SharedNotes
 from adaptors.soap.record import Answer
 
 
@@ -60,8 +61,8 @@ class LedgerCalls:
     back to CLAIMED. Evidence: `{"calls": [{"operation", "digest", "message_id", "answer"?}, ...]}`.
     """
 
-    def __init__(self, journal: Journal, claim: Claim) -> None:
-        self._journal = journal
+    def __init__(self, notes: SharedNotes, claim: Claim) -> None:
+        self._notes = notes
         self._claim = claim
         self._calls = answered_calls(claim.evidence)
 
@@ -94,8 +95,7 @@ class LedgerCalls:
 
     def _note(self, state: State) -> None:
         evidence = {"calls": [dict(call) for call in self._calls]}
-        with self._journal.transaction() as transaction:
-            transaction.note(self._claim.key, self._claim.token, state, evidence)
+        self._notes.write(self._claim.key, self._claim.token, state, evidence)
         # The claim may be tried again at once, without another look at the ledger.
         self._claim.evidence = evidence
 
