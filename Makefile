@@ -6,11 +6,12 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := $(VENV)-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON_NEEDED := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format torture services lock clean
+.PHONY: help demo test check format torture bench profile services lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,23 +41,30 @@ torture: $(VENV)/.dev services ## Kill and cut everything, and count each effect
 	$(BIN)/python -m tests.torture --events $(EVENTS) --kills $(KILLS) --broker-restarts $(BROKER_RESTARTS) \
 		--seed $(SEED) $(if $(FAMILIES),--families $(FAMILIES)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
+bench: $(VENV)/.dev $(PEERS)/.installed services ## Measure beside the peers, and say which targets are met (QUICK=1, JSON=file, ARGS="--jobs a,b")
+	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(ARGS)
+
+profile: $(VENV)/.dev $(PEERS)/.installed services ## Show where the time of an event goes (ARGS="--job b --contender 'toolkit, ledger'")
+	$(BIN)/python -m tests.benchmarks.profile $(ARGS)
+
 services: $(VENV)/.dev ## Find RabbitMQ, PostgreSQL and PHP for the tests; as root, install what is missing
 	@$(BIN)/python -m tests.services
 
 clean: ## Remove the virtual environment, the caches and what the demo left
-	rm -rf $(VENV) $(VENV)-lock .demo dist .coverage .*_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(VENV)-lock .demo dist .coverage .*_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # uv resolves for every platform and Python at once and takes its hashes from PyPI alone, never from local folders.
 # The locks keep the versions they have as long as pyproject.toml allows: `make lock ARGS=--upgrade` takes the newest.
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --no-config --universal --python-version $(PYTHON_NEEDED) \
-	--generate-hashes --no-annotate --custom-compile-command "make lock" $(ARGS) pyproject.toml
+	--generate-hashes --no-annotate --custom-compile-command "make lock" $(ARGS)
 
 lock: ## Write requirements/*.lock anew from pyproject.toml, for every platform, with hashes (ARGS=--upgrade)
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet 'uv>=0.13,<0.14'
-	$(LOCK) --group build --output-file requirements/runtime.lock
-	$(LOCK) --all-extras --group dev --constraints requirements/runtime.lock --output-file requirements/dev.lock
+	$(LOCK) pyproject.toml --group build --output-file requirements/runtime.lock
+	$(LOCK) pyproject.toml --all-extras --group dev --constraints requirements/runtime.lock --output-file requirements/dev.lock
+	$(LOCK) requirements/peers.in --constraints requirements/runtime.lock --output-file requirements/peers.lock
 	rm -rf $(VENV)-lock
 
 # Without an isolated build, pip needs nothing from the network after the locked packages: hatchling is one of them.
@@ -72,4 +80,10 @@ $(VENV)/.runtime: requirements/runtime.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
 	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# The peers of the benchmarks: an environment of their own, with the toolkit's versions of what both use.
+$(PEERS)/.installed: requirements/peers.lock
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/peers.lock
 	@touch $@

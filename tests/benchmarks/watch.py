@@ -1,0 +1,76 @@
+"""What a contender's process measures of itself: from the first event handled to the last one settled."""
+
+import itertools
+import threading
+import time
+from typing import Protocol
+
+_STEP, _REST, _PATIENCE = 0.05, 0.002, 3.0
+"""Seconds: a process is at rest when it took less than `_REST` of CPU in a `_STEP`; `_PATIENCE` is the longest wait."""
+
+Figures = dict[str, float]
+
+
+class Sent(Protocol):
+    """Of an order, all that a watch may want to know."""
+
+    @property
+    def sent_at(self) -> int:
+        """When it was published, on the monotonic clock in nanoseconds."""
+        ...
+
+
+class Watch:
+    """Throughput. Contenders call `handled` once per event, from any thread, and `settled` where they can tell."""
+
+    def __init__(self, events: int) -> None:
+        self.events = events
+        self.finished = threading.Event()
+        self._numbers = itertools.count(1)  # its next() is atomic
+        self._by_settlement = False
+        self._settled = 0
+        self._lock = threading.Lock()
+        self._began = self._ended = self._cpu = 0.0
+
+    def expect_settlements(self) -> None:
+        """The last event ends the trial when it is settled, not when it is handled."""
+        self._by_settlement = True
+
+    def handled(self, order: Sent) -> None:
+        """The handler has been called with this order."""
+        number = next(self._numbers)
+        if number == 1:
+            self._began, self._cpu = time.perf_counter(), time.process_time()
+        elif number == self.events and not self._by_settlement:
+            self._end()
+
+    def settled(self, count: int) -> None:
+        """So many more deliveries have been acked."""
+        with self._lock:
+            self._settled += count
+            if self._settled >= self.events:
+                self._end()
+
+    def _end(self) -> None:
+        self._ended = time.perf_counter()
+        self.finished.set()
+
+    def figures(self) -> Figures:
+        """To be asked when the trial is finished: waits until what was handed to other threads is done, too."""
+        cpu = _cpu_at_rest() - self._cpu
+        seconds = self._ended - self._began
+        return {
+            "seconds": seconds,
+            "events_per_second": self.events / seconds,
+            "cpu_us": cpu / self.events * 1e6,
+        }
+
+
+def _cpu_at_rest() -> float:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        before = time.process_time()
+        time.sleep(_STEP)
+        now = time.process_time()
+        if now - before < _REST or time.monotonic() > deadline:
+            return before
