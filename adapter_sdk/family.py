@@ -172,17 +172,33 @@ class Family(ABC, Generic[HandleT]):
         """Ask the handler's `verify`: the replies if the effect happened, None if it did not. May raise InDoubt."""
         if claim.handler.verify is None:
             raise InDoubt(f"{claim.handler.where_defined} has no `verify`")
-        method = getattr(self.adaptor, claim.handler.verify)
         with self.handle(claim, None) as handle:
-            answer = method(claim.event, handle) if claim.handler.takes_handle else method(claim.event)
+            answer = self._returned(claim.handler, claim.handler.verify, claim.event, handle)
         return None if isinstance(answer, NotApplied) else claim.seal(claim.handler.check_replies(answer))
 
     @final
     def call(self, claim: Claim, handle: HandleT) -> tuple[Reply, ...]:
         """Call the handler and seal its replies. Raises what the handler raises, or InvalidReply."""
-        method = getattr(self.adaptor, claim.handler.name)
-        returned = method(claim.event, handle) if claim.handler.takes_handle else method(claim.event)
+        if claim.handler.takes_list:
+            return self.call_together([claim], handle)[0]
+        returned = self._returned(claim.handler, claim.handler.name, claim.event, handle)
         return claim.seal(claim.handler.check_replies(returned))
+
+    @final
+    def call_together(self, claims: Sequence[Claim], handle: HandleT) -> list[tuple[Reply, ...]]:
+        """Call a handler of a list once for claims that are all its own: the sealed replies of each. Raises as `call`.
+
+        Only where the effects of several events are made or not made together can a handler take a list; the class of
+        its adaptors says so by `_takes_lists`.
+        """
+        handler = claims[0].handler
+        returned = self._returned(handler, handler.name, [claim.event for claim in claims], handle)
+        replies = handler.check_list(returned, len(claims))
+        return [claim.seal(data) for claim, data in zip(claims, replies, strict=True)]
+
+    def _returned(self, handler: HandlerSpec, name: str, argument: object, handle: HandleT) -> object:
+        method = getattr(self.adaptor, name)
+        return method(argument, handle) if handler.takes_handle else method(argument)
 
 
 class Direct(Family[None]):

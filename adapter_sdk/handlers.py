@@ -9,6 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
+from adapter_sdk.annotations import (
+    check_handle,
+    event_data_type,
+    hints_for_each,
+    hints_of,
+    members_of_union,
+    parameters_of,
+    place_of,
+    reply_types,
+    takes_list,
+)
 from adapter_sdk.errors import ConfigError, InvalidReply
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.patterns import Pattern
@@ -16,6 +27,9 @@ from adapter_sdk.retry import LONGEST_DELAY, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+EventT = TypeVar("EventT", bound=Event[Any])
+HandleT = TypeVar("HandleT")
+ReplyT = TypeVar("ReplyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,10 @@ class Options:
     idempotent: bool = False
     retry: RetryPolicy | None = None
     timeout: float | None = None
+
+
+_OfOne = Callable[[Any, EventT, HandleT], ReplyT | NotApplied | None]
+"""What answers for one event of a list."""
 
 
 class Handler(Generic[P, R]):
@@ -63,6 +81,15 @@ class Handler(Generic[P, R]):
             return self
         return types.MethodType(self.function, instance)
 
+    # A handler of a list is asked about each of its events. It comes first, because the others take every handler.
+    @overload
+    def verify(  # type: ignore[overload-overlap]
+        self: "Handler[[list[EventT], HandleT], list[ReplyT] | None]", function: _OfOne[EventT, HandleT, ReplyT], /
+    ) -> _OfOne[EventT, HandleT, ReplyT]: ...
+    @overload
+    def verify(  # type: ignore[overload-overlap]
+        self: "Handler[[list[EventT], HandleT], list[ReplyT] | None]", /, *, settle: float = 0.0
+    ) -> Callable[[_OfOne[EventT, HandleT, ReplyT]], _OfOne[EventT, HandleT, ReplyT]]: ...
     @overload
     def verify(
         self, function: Callable[Concatenate[Any, P], R | NotApplied], /
@@ -74,9 +101,9 @@ class Handler(Generic[P, R]):
     def verify(self, function: Callable[..., Any] | None = None, /, *, settle: float = 0.0) -> Any:
         """Attach the method that is asked when an earlier attempt is in doubt, `settle` seconds after that attempt.
 
-        It returns what the handler would have returned, or NotApplied, or raises InDoubt when it cannot tell. Choose
-        `settle` longer than the backend's longest processing time: an early "no" is not a no. Raises ConfigError if it
-        is not 0 to 30 days.
+        It returns what the handler would have returned (a handler of a list: for this one event), or NotApplied, or
+        raises InDoubt when it cannot tell. Choose `settle` longer than the backend's longest processing time: an early
+        "no" is not a no. Raises ConfigError if it is not 0 to 30 days.
         """
         if not 0 <= settle <= LONGEST_DELAY:
             raise ConfigError(f"@{self.__name__}.verify: settle is {settle}; give seconds, from 0 to 30 days")
@@ -136,7 +163,10 @@ def _pattern(function: Callable[..., Any], where: Mapping[str, Any]) -> Pattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerSpec:
-    """All that class creation learnt about one handler. `replies` are the types it may answer with."""
+    """All that class creation learnt about one handler. `replies` are the types it may answer with.
+
+    What a handler that `takes_list` says of its replies is said here of each event's.
+    """
 
     name: str
     where_defined: str
@@ -146,6 +176,7 @@ class HandlerSpec:
     replies_in_list: bool
     may_be_silent: bool
     takes_handle: bool
+    takes_list: bool
     options: Options
     verify: str | None = None
     settle: float = 0.0
@@ -159,6 +190,16 @@ class HandlerSpec:
                 return tuple(self._check_reply(item) for item in returned)
             raise InvalidReply(f"{self.where_defined} returned {_describe(returned)}; its annotation promises a list")
         return (self._check_reply(returned),)
+
+    def check_list(self, returned: object, count: int) -> list[tuple[EventData, ...]]:
+        """The reply data of each of `count` events in what a handler of a list returned. Raises InvalidReply."""
+        if returned is None and not self.replies:
+            return [()] * count
+        if not isinstance(returned, list) or len(returned) != count:
+            found = f"a list of {len(returned)}" if isinstance(returned, list) else _describe(returned)
+            promised = "a list with one item for each event, in order"
+            raise InvalidReply(f"{self.where_defined} returned {found} for {count} events; it promises {promised}")
+        return [self.check_replies(item) for item in returned]
 
     def _check_reply(self, reply: object) -> EventData:
         if not isinstance(reply, EventData) or not isinstance(reply, self.replies or (type(None),)):
@@ -198,32 +239,34 @@ def _members(cls: type, faults: list[str]) -> list[tuple[str, Handler[..., Any]]
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if isinstance(found.get(name), Handler) and inspect.isfunction(value):
-                faults.append(f"{_place(cls, value)}: overrides a handler; mark it with @handles too")
+                faults.append(f"{place_of(cls, value)}: overrides a handler; mark it with @handles too")
             found[name] = value
     return [(name, value) for name, value in found.items() if isinstance(value, Handler)]
-
-
-def _place(cls: type, function: Callable[..., Any]) -> str:
-    code = inspect.unwrap(function).__code__
-    return f"{cls.__qualname__}.{function.__name__} ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _read(
     cls: type, name: str, handler: Handler[..., Any], handle_type: type | None, localns: Mapping[str, Any]
 ) -> HandlerSpec:
-    place = _place(cls, handler.function)
-    parameters = _parameters(place, handler.function, handle_type)
-    hints = _hints(place, handler.function, localns)
-    data_type = _event_data_type(place, parameters[0], hints)
+    place = place_of(cls, handler.function)
+    parameters = parameters_of(place, handler.function, handle_type)
+    hints = hints_of(place, handler.function, localns)
+    in_batches = takes_list(hints.get(parameters[0]))
+    if in_batches:
+        if not getattr(cls, "_takes_lists", False):
+            wanted = f"{parameters[0]}: Event[YourData]"
+            raise ConfigError(f"{place}: takes a list of events; a handler of this base takes one: write `{wanted}`")
+        hints = hints_for_each(place, parameters[0], hints)
+    data_type = event_data_type(place, parameters[0], hints)
     if len(parameters) > 1:
-        _check_handle(place, parameters[1], hints, handle_type)
-    replies, in_list, silent = _reply_types(place, hints)
+        check_handle(place, parameters[1], hints, handle_type)
+    replies, in_list, silent = reply_types(place, hints)
     verify = None
     if handler.verifier is not None:
         verify = handler.verifier.__name__
-        asks = _place(cls, handler.verifier)
-        _check_verify(asks, handler.verifier, parameters, handle_type)
-        _check_verdict(asks, _hints(asks, handler.verifier, localns), replies, in_list, silent)
+        asks = place_of(cls, handler.verifier)
+        asked = hints_of(asks, handler.verifier, localns)
+        _check_verify(asks, handler.verifier, parameters, handle_type, asked)
+        _check_verdict(asks, asked, replies, in_list, silent)
     return HandlerSpec(
         name=name,
         where_defined=place,
@@ -233,6 +276,7 @@ def _read(
         replies_in_list=in_list,
         may_be_silent=silent,
         takes_handle=len(parameters) > 1,
+        takes_list=in_batches,
         options=handler.options,
         verify=verify,
         settle=handler.settle,
@@ -240,9 +284,16 @@ def _read(
 
 
 def _check_verify(
-    place: str, function: Callable[..., Any], of_handler: Sequence[str], handle_type: type | None
+    place: str,
+    function: Callable[..., Any],
+    of_handler: Sequence[str],
+    handle_type: type | None,
+    hints: Mapping[str, Any],
 ) -> None:
-    if len(_parameters(place, function, handle_type)) != len(of_handler):
+    parameters = parameters_of(place, function, handle_type)
+    if takes_list(hints.get(parameters[0])):
+        raise ConfigError(f"{place}: a `verify` is asked about one event: write `{parameters[0]}: Event[YourData]`")
+    if len(parameters) != len(of_handler):
         takes = ", ".join(("self", *of_handler))
         raise ConfigError(f"{place}: a `verify` takes what its handler takes: ({takes})")
 
@@ -253,90 +304,13 @@ def _check_verdict(
     """A `verify` answers what its handler would have, or NotApplied."""
     if "return" not in hints:
         raise ConfigError(f"{place}: has no return annotation; write the handler's own, and `| NotApplied`")
-    members, says_none = _members_of_union(hints["return"])
+    members, says_none = members_of_union(hints["return"])
     answers = [member for member in members if member is not NotApplied]
     given: tuple[type[EventData], ...] = ()
     lists = False
     if answers:
-        given, lists, _ = _reply_types(place, {"return": functools.reduce(operator.or_, answers)})
+        given, lists, _ = reply_types(place, {"return": functools.reduce(operator.or_, answers)})
     if not set(given) <= set(replies) or (answers and lists is not in_list) or (says_none and not silent):
         wanted = " | ".join(kind.__name__ for kind in replies) or "None"
         wanted = f"list[{wanted}]" if in_list else wanted
         raise ConfigError(f"{place}: a `verify` answers as its handler would, {wanted}, or NotApplied")
-
-
-def _parameters(place: str, function: Callable[..., Any], handle_type: type | None) -> list[str]:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(f"{place}: is async; a handler is a plain function, run in a worker thread: remove `async`")
-    if inspect.isgeneratorfunction(function):
-        raise ConfigError(f"{place}: yields; a handler returns its replies, several of them as a list")
-    names = list(inspect.signature(function).parameters)[1:]
-    allowed = (1, 2) if handle_type else (1,)
-    if len(names) not in allowed:
-        takes = f"(self, event, {handle_type.__name__})" if handle_type else "(self, event)"
-        raise ConfigError(f"{place}: takes (self, {', '.join(names)}); a handler of this base takes {takes}")
-    return names
-
-
-def _hints(place: str, function: Callable[..., Any], localns: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, localns=dict(localns))
-    except (NameError, AttributeError, TypeError, SyntaxError) as error:
-        raise ConfigError(f"{place}: an annotation cannot be read: {error}; import or define that name") from error
-
-
-def _event_data_type(place: str, parameter: str, hints: Mapping[str, Any]) -> type[EventData]:
-    hint = hints.get(parameter)
-    if hint is None:
-        raise ConfigError(f"{place}: parameter {parameter!r} has no annotation; write `{parameter}: Event[YourData]`")
-    arguments = typing.get_args(hint)
-    if typing.get_origin(hint) is not Event or len(arguments) != 1:
-        raise ConfigError(f"{place}: parameter {parameter!r} is annotated {hint}; write `{parameter}: Event[YourData]`")
-    return _travelling(place, arguments[0])
-
-
-def _travelling(place: str, kind: Any) -> type[EventData]:
-    if not (inspect.isclass(kind) and issubclass(kind, EventData)):
-        raise ConfigError(f"{place}: {_name(kind)} is not event data; derive it from EventData")
-    if kind.event_type is None:
-        raise ConfigError(f'{place}: {_name(kind)} has no event type; write `class {_name(kind)}(EventData, type="…")`')
-    return kind
-
-
-def _name(kind: Any) -> str:
-    return kind.__name__ if inspect.isclass(kind) else str(kind)
-
-
-def _check_handle(place: str, parameter: str, hints: Mapping[str, Any], handle_type: type | None) -> None:
-    hint = hints.get(parameter)
-    wanted = handle_type.__name__ if handle_type else "nothing"
-    if hint is None:
-        raise ConfigError(f"{place}: parameter {parameter!r} has no annotation; write `{parameter}: {wanted}`")
-    if handle_type and hint is not handle_type and not (inspect.isclass(hint) and issubclass(handle_type, hint)):
-        raise ConfigError(f"{place}: parameter {parameter!r} is annotated {_name(hint)}; this base gives a {wanted}")
-
-
-def _reply_types(place: str, hints: Mapping[str, Any]) -> tuple[tuple[type[EventData], ...], bool, bool]:
-    if "return" not in hints:
-        raise ConfigError(f"{place}: has no return annotation; write the reply's type, or `-> None` for no reply")
-    members, silent = _members_of_union(hints["return"])
-    lists = [member for member in members if typing.get_origin(member) in (list, tuple, Sequence)]
-    if lists and len(members) > 1:
-        raise ConfigError(f"{place}: mixes a list with single replies; write `list[A | B]`")
-    if lists:
-        # `tuple[A, B]` and `tuple[A, ...]` are lists of A and B, and of A.
-        items = [_members_of_union(item) for item in typing.get_args(lists[0]) if item is not ...]
-        members = [member for inside, _ in items for member in inside]
-        if any(inner_none for _, inner_none in items):
-            raise ConfigError(f"{place}: promises None inside a list of replies; leave it out of the list instead")
-    return tuple(_travelling(place, member) for member in members), bool(lists), silent
-
-
-def _members_of_union(hint: Any) -> tuple[list[Any], bool]:
-    """The members of `A | B | None` without None, and whether None was among them."""
-    if hint is None or hint is type(None):
-        return [], True
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = typing.get_args(hint)
-        return [member for member in members if member is not type(None)], type(None) in members
-    return [hint], False
