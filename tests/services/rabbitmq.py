@@ -5,7 +5,10 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -26,6 +29,12 @@ _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Where RabbitMQ 3.10 keeps the names of durable queues (Mnesia), and of the members of quorum queues (Ra).
 _QUEUE_TABLE = ("LATEST.LOG", "PREVIOUS.LOG", "rabbit_durable_queue.DC?")
 _QUORUM_NAMES = "names.dets"
+
+# What raises an alarm on a node, and what ends it: each a command and its arguments.
+_LIMITS = {
+    "memory": ("set_vm_memory_high_watermark", ("0.00001",), ("0.6",)),
+    "disk": ("set_disk_free_limit", ("900000GB",), ("1MB",)),
+}
 
 _CONFIGURATION = """\
 default_user = {user}
@@ -110,12 +119,12 @@ class Node:
     """A private RabbitMQ node; `broker` is the virtual host to use. Starting takes 3 to 9 seconds."""
 
     def __init__(self, run: Run, name: str, *, watch: int | None = None) -> None:
-        self._amqp_port, management, distribution = free_ports(3)
+        self._amqp_port, management, self._distribution = free_ports(3)
         user, password = "tester", secrets.token_hex(8)
         url = f"amqp://{user}:{password}@127.0.0.1:{self._amqp_port}/%2F"
         self._default = self.broker = Broker(url, f"http://127.0.0.1:{management}", user, password)
         self._server = Supervised("rabbitmq", run.log(name), watch=watch)
-        self._launch(management, distribution)
+        self._launch(management)
         self._wait_ready()
 
     def kill(self) -> None:
@@ -135,6 +144,24 @@ class Node:
         """Stops the node in good order and starts it again: 6 to 10 seconds."""
         self._server.tell("stop")
         self.start()
+
+    def control(self, *command: str) -> None:
+        """Gives one command of `rabbitmqctl` to the running node: about half a second."""
+        tool = find().with_name("rabbitmqctl")
+        # The tool's own node is given the port of ours: there is no port mapper to ask.
+        no_mapper = f"-dist_listen false -start_epmd false -erl_epmd_port {self._distribution}"
+        environment = {**_environment(self._server.directory, self._distribution), "RABBITMQ_CTL_ERL_ARGS": no_mapper}
+        subprocess.run([str(tool), *command], env=environment, check=True, capture_output=True, timeout=60)
+
+    @contextmanager
+    def alarm(self, resource: str) -> Iterator[None]:
+        """The node is out of "memory" or "disk", and says so to its clients, until the block ends."""
+        command, ever, never = _LIMITS[resource]
+        self.control(command, *ever)
+        try:
+            yield
+        finally:
+            self.control(command, *never)
 
     def renew(self) -> None:
         """Starts the node if a test has left it down, and makes `broker` an empty virtual host."""
@@ -172,7 +199,7 @@ class Node:
             return False
         return True
 
-    def _launch(self, management: int, distribution: int) -> None:
+    def _launch(self, management: int) -> None:
         folder = self._server.directory
         (folder / "empty.conf").touch()
         (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
@@ -184,7 +211,7 @@ class Node:
                 management=management,
             )
         )
-        self._server.start([str(find())], environment=_environment(folder, distribution))
+        self._server.start([str(find())], environment=_environment(folder, self._distribution))
 
 
 def _environment(folder: Path, distribution: int) -> dict[str, str]:
