@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from adapter_sdk.crashpoints import POINTS
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.handlers import HandlerSpec, read_handlers
+from adapter_sdk.ordering import OnDead, OrderedBy, check_ordering
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -25,9 +26,17 @@ class Adaptor:
 
     Deriving from Adaptor itself, rather than from a family, gives handlers of the form `(self, event)` whose effect
     happens at least once.
+
+    `ordered_by` keeps events in order: those with the same key are applied in the order in which they arrived, others
+    beside them. It is the name of an attribute of the envelope (`"subject"`, `"partitionkey"`, ...) or a function of
+    the event that gives text; an event without a key waits for nobody. While one event of a key waits for its next
+    attempt or for a person, those behind it are held in the ledger. `on_dead` says whether they also stay behind a
+    dead letter until somebody replays or discards it ("hold"), or go on without it ("continue").
     """
 
     name: ClassVar[str] = ""
+    ordered_by: ClassVar[OrderedBy] = None
+    on_dead: ClassVar[OnDead] = "hold"
 
     _handlers: ClassVar[Mapping[str, HandlerSpec]] = {}
     _handle_type: ClassVar[type | None] = None
@@ -41,6 +50,7 @@ class Adaptor:
         cls._handlers = read_handlers(cls, cls._handle_type, localns)
         if cls._handlers:
             _check_name(cls)
+            check_ordering(cls)
             cls._check_class()
 
     @classmethod

@@ -12,10 +12,11 @@ import structlog
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import Limits, Opened, open_envelope
-from adapter_sdk.errors import ConflictingEvent, MalformedEvent, UnknownEventType
+from adapter_sdk.errors import ConflictingEvent, InvalidData, MalformedEvent, UnknownEventType
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ledger.codec import pack_message
+from adapter_sdk.ordering import order_key
 from adapter_sdk.outcomes import reason_of
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import copy_to
@@ -62,12 +63,21 @@ class Admission:
         if handler is None:
             known = ", ".join(sorted(self._adaptor._handlers))
             refusal = UnknownEventType(f"no handler of {self._name} takes {opened.type!r}; it takes {known}")
-            return Work(delivery, opened, opened.digest(), None, self._retry, refusal)
+            return Work(delivery, opened, opened.digest(), None, self._retry, refusal=refusal)
         where = handler.options.where
         if where is not None and not where.matches(opened.fields()):
             log.info("passed over", reason="does not match `where`", **facts_of(opened))
             return None
-        return Work(delivery, opened, opened.digest(), handler, handler.options.retry or self._retry)
+        work = Work(delivery, opened, opened.digest(), handler, handler.options.retry or self._retry)
+        try:
+            work.event = opened.validate(handler.data_type)
+        except Exception as error:  # noqa: BLE001 - a validator of the event data may itself have a bug
+            work.refusal = error
+        try:
+            work.order_key = order_key(type(self._adaptor), opened, work.event)
+        except InvalidData as error:
+            work.refusal = work.refusal or error
+        return work
 
     def _set_aside_unreadable(self, message: Message, error: MalformedEvent, bug: Exception | None = None) -> None:
         # Of the message as a copy has it: delivered again, or put back to work, it is the same dead letter.

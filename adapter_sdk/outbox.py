@@ -14,7 +14,7 @@ from adapter_sdk.outcomes import reason_of
 from adapter_sdk.replies import reply_message
 from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Confirm, Message
-from adapter_sdk.work import Work, facts_of_entry
+from adapter_sdk.work import FromLedger, Work, facts_of_entry
 
 log = structlog.get_logger("adaptor")
 
@@ -68,7 +68,13 @@ class Outbox:
         sending = [work for work in batch if work.outbox]
         if sending:
             self._send_outboxes(sending)
-        self._come_back_later([work for work in batch if work.comes_back is not None])
+        self._come_back_later(
+            [
+                work
+                for work in batch
+                if work.comes_back is not None and not isinstance(work.delivery.receipt, FromLedger)
+            ]
+        )
 
     def _send_outboxes(self, sending: Sequence[Work]) -> None:
         try:

@@ -47,12 +47,14 @@ _LEFT_BEHIND = 60.0
 class Settlement:
     """What is to be done with the deliveries of a batch.
 
-    `applied` counts effects that happened now; `unavailable` says that the backend could not be reached.
+    `applied` counts effects that happened now, `held` events that the ledger keeps for their turn; `unavailable` says
+    that the backend could not be reached.
     """
 
     ack: list[Delivery] = field(default_factory=list)
     release: list[Delivery] = field(default_factory=list)
     applied: int = 0
+    held: int = 0
     unavailable: BackendUnavailable | None = None
 
 
@@ -91,10 +93,22 @@ class Pipeline:
 
         Raises BrokerError or LedgerError when the broker or the ledger fails; then nothing of the batch is settled.
         """
+        works, done = self.admit(deliveries)
+        settlement = self.work_on(works)
+        settlement.ack += done
+        return settlement
+
+    def admit(self, deliveries: Sequence[Delivery]) -> tuple[list[Work], list[Delivery]]:
+        """Read deliveries: those that are events to work on, and those that are to be acked. Raises LedgerError."""
         reach("received")
-        remaining, done = self._admission.admit(deliveries)
+        works, done = self._admission.admit(deliveries)
         reach("admitted")
-        settlement = Settlement(ack=done)
+        return works, done
+
+    def work_on(self, works: Sequence[Work]) -> Settlement:
+        """Take admitted events to their settlement, those with one order key one after the other."""
+        settlement = Settlement()
+        remaining = list(works)
         while remaining:
             batch, remaining = first_of_each_key(remaining)
             with self._in_hand.hold([work.opened.key for work in batch]):
@@ -108,6 +122,7 @@ class Pipeline:
                 self._outbox.send(batch)  # confirmed by the broker
             for work in batch:
                 (settlement.release if work.released else settlement.ack).append(work.delivery)
+                settlement.held += work.entry is not None and work.entry.state is State.HELD
         return settlement
 
     def sweep(self) -> int:
@@ -161,6 +176,9 @@ class Pipeline:
                 subject=work.opened.subject,
                 correlation_id=correlation_of(work.opened),
                 attempts=attempts_of(work.delivery.message.headers),
+                order_key=work.order_key,
+                past_dead=self._adaptor.on_dead == "continue",
+                message=work.delivery.message if work.order_key is not None else None,
             )
             for work in batch
         ]
@@ -177,30 +195,27 @@ class Pipeline:
                 case Verdict.BUSY:
                     log.info("in other hands", again_in=BUSY_DELAY, **work.facts())
                     work.comes_back = BUSY_DELAY
+                case Verdict.HELD:
+                    log.info("held", order_key=work.order_key, **work.facts())
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)
 
     def _granted(self, work: Work, entry: Entry, now: float) -> None:
         in_doubt = entry.state in (State.CALLING, State.IN_DOUBT)
         attempt = entry.attempts - self._unheard[entry.key]
-        if work.refusal is None and work.handler is not None:
-            try:
-                event = work.opened.validate(work.handler.data_type)
-            except Exception as error:  # noqa: BLE001 - a validator of the event data may itself have a bug
-                work.refusal = error
-            else:
-                work.claim = Claim(
-                    event=event,
-                    handler=work.handler,
-                    token=entry.token,
-                    attempt=attempt,
-                    evidence=entry.evidence,
-                    replies=entry.replies,
-                    in_doubt=in_doubt,
-                    only_asks=attempt > work.policy.max_attempts,
-                    seal=partial(seal, self._name, event, now=now),
-                )
-                work.refusal = self._not_now(work.claim, entry, work.policy, now)
+        if work.refusal is None and work.handler is not None and work.event is not None:
+            work.claim = Claim(
+                event=work.event,
+                handler=work.handler,
+                token=entry.token,
+                attempt=attempt,
+                evidence=entry.evidence,
+                replies=entry.replies,
+                in_doubt=in_doubt,
+                only_asks=attempt > work.policy.max_attempts,
+                seal=partial(seal, self._name, work.event, now=now),
+            )
+            work.refusal = self._not_now(work.claim, entry, work.policy, now)
         if work.refusal is not None:
             self._fail(work, work.refusal, in_doubt, attempt)
             work.claim = None
@@ -280,7 +295,7 @@ class Pipeline:
         attempts = attempt if following.counts else attempt - 1
         original = work.delivery.message
         now = self._clock()
-        if following.delay:
+        if following.delay and entry.place is None:  # what is ordered waits in the ledger, whose line it is in
             work.outbox = [copy_to(retry_queue(self._name, following.delay), original, attempts)]
         work.released = following.release
         work.end = Record(

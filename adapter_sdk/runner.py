@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,15 +16,20 @@ from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, Co
 from adapter_sdk.family import Family
 from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
+from adapter_sdk.line import Line
+from adapter_sdk.ordering import declared_order
 from adapter_sdk.outage import Outage
-from adapter_sdk.pipeline import Pipeline
+from adapter_sdk.pipeline import Pipeline, Settlement
 from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import dead_queue, plan, without
-from adapter_sdk.transport.base import Delivery, Transport
-from adapter_sdk.workers import Workers
+from adapter_sdk.transport.base import Delivery, QueueTaken, Transport
+from adapter_sdk.work import Work
+from adapter_sdk.workers import Hands, Lanes, Workers
 
 log = structlog.get_logger("adaptor")
+
+ResultT = TypeVar("ResultT")
 
 # Seconds: how often a standby looks whether the owner is gone, and how often left-behind messages are looked for.
 _STANDBY_INTERVAL = 1.0
@@ -40,10 +45,10 @@ class RunState(StrEnum):
 
     STARTING = "starting"
     STANDBY = "standby"
-    """Another process owns the local ledger; this one takes over when that one is gone."""
+    """Another process owns the local ledger, or consumes in order; this one takes over when that one is gone."""
     CONSUMING = "consuming"
     PAUSED = "paused"
-    """Broker, ledger or backend failed; a new start is tried after a pause."""
+    """Broker, ledger or backend failed, and a new start is tried after a pause; or too many events are held."""
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -85,6 +90,7 @@ class Runner:
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
+        self._line: Line | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state_changed = threading.Condition()
@@ -116,6 +122,9 @@ class Runner:
             while not self._stop.is_set() and self._own():
                 try:
                     self._session()
+                except QueueTaken:
+                    self._enter(RunState.STANDBY)
+                    self._stop.wait(_STANDBY_INTERVAL)
                 except (BrokerError, LedgerError, BackendUnavailable) as trouble:
                     self._wait_out(trouble)
         finally:
@@ -177,7 +186,8 @@ class Runner:
             self._connect()
             self._pipeline.sweep()
             self._empty_the_net()
-            workers = self._start_consuming()
+            workers = self._start_workers()
+            self._start_consuming(workers)
             self._watch()
         finally:
             self._end_session(workers)
@@ -197,19 +207,37 @@ class Runner:
                 "or let the adaptor do it: [broker] declare = true"
             )
 
-    def _start_consuming(self) -> Workers:
-        runner = self.settings.runner
+    def _start_workers(self) -> Hands:
+        runner, name = self.settings.runner, self.adaptor.name
         batch_size = min(runner.batch_size, self._family.batch_limit)
-        workers = Workers(runner.concurrency, batch_size, self._process, self.adaptor.name)
+        if declared_order(type(self.adaptor)) is None:
+            return Workers(runner.concurrency, batch_size, self._process, name)
+        lanes = Lanes(runner.concurrency, batch_size, self._admit, self._work_on, name)
+        self._line = Line(
+            name,
+            self.ledger,
+            past_dead=self.adaptor.on_dead == "continue",
+            max_held=runner.max_held,
+            put=lanes.put,
+            on_trouble=self._report,
+            on_pressure=self._wake.set,
+        )
+        return lanes
+
+    def _start_consuming(self, workers: Hands) -> None:
         self.transport.consume(
             self.adaptor.name,
             prefetch=1 if self._caution.needed else self.settings.broker.prefetch,
             on_deliveries=workers.put,
             on_lost=self._report,
-            exclusive=self._ownership is not None,
+            exclusive=self._ownership is not None or self._line is not None,
         )
+        if self._line is not None:
+            self._line.start()
+            if self._line.full:
+                self.transport.cancel()  # the queue stays taken: only one process may give out what is held
+                return
         self._enter(RunState.CONSUMING)
-        return workers
 
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
@@ -236,20 +264,41 @@ class Runner:
 
     def _process(self, deliveries: list[Delivery]) -> None:
         """One batch, on a worker thread."""
+        settlement = self._sheltered(lambda: self._pipeline.process(deliveries))
+        if settlement is not None:
+            self._settle(settlement)
+
+    def _admit(self, deliveries: list[Delivery]) -> list[Work]:
+        """The first half of `_process`, before ordered events are sorted into lanes."""
+        works, done = self._sheltered(lambda: self._pipeline.admit(deliveries)) or ([], [])
+        self.transport.ack(done)
+        return works
+
+    def _work_on(self, works: list[Work]) -> None:
+        """The second half of `_process`, in a lane."""
+        settlement = self._sheltered(lambda: self._pipeline.work_on(works))
+        if settlement is not None:
+            self._settle(settlement)
+            if self._line is not None:
+                settled = [*settlement.ack, *settlement.release]
+                self._line.done(settled, held=settlement.held, progress=settlement.applied > 0)
+
+    def _sheltered(self, step: Callable[[], ResultT]) -> ResultT | None:
+        """The result of a step on a worker thread; None if it failed, which ends the session."""
         structlog.contextvars.bind_contextvars(adaptor=self.adaptor.name)
         try:
-            settlement = self._pipeline.process(deliveries)
+            return step()
         except (BrokerError, LedgerError) as error:
             self._report(error)
-            return
         except ConfigError as error:
             # It was right when the session began, so something was taken away: the next one declares it, or says so.
             self._report(BrokerError("; ".join(error.faults)))
-            return
         except Exception as error:
             log.exception("a bug in the toolkit: nothing of this batch was settled", adaptor=self.adaptor.name)
             self._report(LedgerError(f"unexpected {type(error).__name__}: {error}"))
-            return
+        return None
+
+    def _settle(self, settlement: Settlement) -> None:
         reach("settling")
         self.transport.ack(settlement.ack)
         self.transport.release(settlement.release)
@@ -271,10 +320,12 @@ class Runner:
             self.trouble = trouble if known else BrokerError(f"{type(trouble).__name__}: {trouble}")
         self._wake.set()
 
-    def _end_session(self, workers: Workers | None) -> None:
+    def _end_session(self, workers: Hands | None) -> None:
         """Order matters: no new deliveries, then running batches end and settle, then what is left goes back."""
         self._enter(RunState.STOPPING if self._stop.is_set() else RunState.PAUSED)
         try:
+            if self._line is not None:
+                self._line.stop()
             if workers is not None:
                 self._try_quietly(self.transport.cancel)
                 self._drained = workers.stop(self.settings.runner.drain_timeout)

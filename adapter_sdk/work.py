@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_sdk.envelopes import Opened
-from adapter_sdk.events import Key
+from adapter_sdk.events import Event, Key
 from adapter_sdk.family import Claim
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Entry, Record
@@ -15,10 +15,18 @@ from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.transport.base import Delivery, Message
 
 
+@dataclass(frozen=True, slots=True)
+class FromLedger:
+    """The receipt of a delivery that the ledger gave out in its turn; the broker knows nothing of it."""
+
+    key: Key
+
+
 @dataclass(slots=True, eq=False)
 class Work:
     """One readable event on its way through the pipeline.
 
+    `event` is the event with its data, None if that is not valid; `order_key` whose line it stands in, None for none;
     `refusal` is why it is not worked on; `claim` what the family is given; `entry` the row that the ledger showed;
     `end` what is to be recorded; `outbox` what is to be published; `released` that its delivery goes back;
     `comes_back` that a copy of it does, after so many seconds, whatever the ledger says.
@@ -29,6 +37,8 @@ class Work:
     digest: str
     handler: HandlerSpec | None
     policy: RetryPolicy
+    event: Event[Any] | None = None
+    order_key: str | None = None
     refusal: Exception | None = None
     claim: Claim | None = None
     entry: Entry | None = None
@@ -64,10 +74,17 @@ class InHand:
 
 
 def first_of_each_key(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
-    """The first work of each event, and the repeated ones, which meet the ledger after it."""
-    first: dict[Key, Work] = {}
-    again = [work for work in works if first.setdefault(work.opened.key, work) is not work]
-    return list(first.values()), again
+    """The first work of each event and of each order key, and the others, which meet the ledger after it."""
+    first: list[Work] = []
+    again: list[Work] = []
+    seen: set[Key | str] = set()
+    for work in works:
+        keys: list[Key | str] = [work.opened.key]
+        if work.order_key is not None:
+            keys.append(work.order_key)
+        (first if seen.isdisjoint(keys) else again).append(work)
+        seen.update(keys)
+    return first, again
 
 
 def correlation_of(opened: Opened) -> str | None:

@@ -3,20 +3,37 @@
 import math
 import threading
 import time
-from collections import deque
+import zlib
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from adapter_sdk.transport.base import Delivery
+from adapter_sdk.work import Work
+
+ItemT = TypeVar("ItemT")
 
 
-class Workers:
+class Hands(Protocol):
+    """What takes deliveries and works on them, on threads of its own."""
+
+    def put(self, items: Sequence[Delivery], /) -> None:
+        """Hand over what one read of the transport brought. Returns at once."""
+        ...
+
+    def stop(self, timeout: float) -> bool:
+        """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
+        ...
+
+
+class Workers(Generic[ItemT]):
     """Some threads, one queue in memory. It is bounded by the prefetch of the consumer that fills it."""
 
-    def __init__(self, count: int, batch_size: int, handle: Callable[[list[Delivery]], None], name: str) -> None:
+    def __init__(self, count: int, batch_size: int, handle: Callable[[list[ItemT]], None], name: str) -> None:
         self._count = count
         self._batch_size = batch_size
         self._handle = handle
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: deque[ItemT] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._threads = [
@@ -26,11 +43,11 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def put(self, deliveries: Sequence[Delivery]) -> None:
-        """Hand over what one read of the transport brought. Returns at once."""
+    def put(self, items: Sequence[ItemT], /) -> None:
+        """Hand over what has arrived. Returns at once."""
         with self._changed:
-            self._waiting.extend(deliveries)
-            self._changed.notify(min(len(deliveries), self._count))
+            self._waiting.extend(items)
+            self._changed.notify(min(len(items), self._count))
 
     def stop(self, timeout: float) -> bool:
         """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
@@ -47,7 +64,7 @@ class Workers:
         while batch := self._take():
             self._handle(batch)
 
-    def _take(self) -> list[Delivery]:
+    def _take(self) -> list[ItemT]:
         """A fair share of what has arrived; empty when stopping."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
@@ -55,3 +72,41 @@ class Workers:
                 return []
             share = min(self._batch_size, math.ceil(len(self._waiting) / self._count))
             return [self._waiting.popleft() for _ in range(share)]
+
+
+class Lanes:
+    """Workers that keep order: events with one order key all go through the hands of the same worker.
+
+    One thread reads the deliveries (`admit`) and sorts them into lanes, each of which has one worker.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        admit: Callable[[list[Delivery]], list[Work]],
+        handle: Callable[[list[Work]], None],
+        name: str,
+    ) -> None:
+        self._admit = admit
+        self._lanes = [Workers(1, batch_size, handle, f"{name}-lane-{number}") for number in range(1, count + 1)]
+        self._sorter: Workers[Delivery] = Workers(1, batch_size, self._sort, f"{name}-sorter")
+
+    def put(self, items: Sequence[Delivery], /) -> None:
+        """Hand over what one read of the transport brought. Returns at once."""
+        self._sorter.put(items)
+
+    def stop(self, timeout: float) -> bool:
+        """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        ended = [self._sorter.stop(timeout)]
+        ended += [lane.stop(max(0.0, deadline - time.monotonic())) for lane in self._lanes]
+        return all(ended)
+
+    def _sort(self, deliveries: list[Delivery]) -> None:
+        lanes: defaultdict[int, list[Work]] = defaultdict(list)
+        for work in self._admit(deliveries):
+            key = work.order_key or str(work.opened.key)
+            lanes[zlib.crc32(key.encode()) % len(self._lanes)].append(work)
+        for number, works in lanes.items():
+            self._lanes[number].put(works)

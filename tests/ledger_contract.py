@@ -1,15 +1,16 @@
 """What every ledger does, as tests: a subclass says how one is opened."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapter_sdk import Key
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict
-from adapter_sdk.ledger.database import Rows
 from adapter_sdk.ledger.rows import event_hash
 from adapter_sdk.ledger.store import SqlLedger
+from adapter_sdk.ledger.table import Table
 from adapter_sdk.transport.base import Message
 
 DIGEST = "d" * 64
@@ -438,14 +439,90 @@ class LedgerContract:
     ) -> None:
         """A claim is a duplicate when its owner records the end just as it is to be taken over."""
         entry = self.claimed(ledger)
-        look = ledger._get
+        look = Table.get
 
-        def look_and_be_overtaken(rows: Rows, wanted: Key) -> Entry | None:
-            found = look(rows, wanted)
+        def look_and_be_overtaken(table: Table, wanted: Key) -> Entry | None:
+            found = look(table, wanted)
             if found is not None and found.state is State.CLAIMED:
                 end = Record(key=wanted, token=entry.token, state=State.APPLIED)
-                assert ledger.record_in(rows, [end], 2.0) == [True]
+                assert ledger.record_in(table.rows, [end], 2.0) == [True]
             return found
 
-        monkeypatch.setattr(ledger, "_get", look_and_be_overtaken)
+        monkeypatch.setattr(Table, "get", look_and_be_overtaken)
         assert ledger.claim([request()], 3.0)[0][0] is Verdict.DUPLICATE
+
+    # --- order ---
+
+    def ordered(
+        self, ledger: SqlLedger, *ids: str, past_dead: bool = False, order_key: str = "k"
+    ) -> list[tuple[Verdict, Entry]]:
+        """The answers to claims of these events, one after the other."""
+        asking = [replace(request(each), order_key=order_key, past_dead=past_dead, message=ORIGINAL) for each in ids]
+        return [ledger.claim([each], 1.0)[0] for each in asking]
+
+    def test_an_event_is_held_behind_an_earlier_one_of_its_order_key(self, ledger: SqlLedger) -> None:
+        """Only the first of a key is granted; the others are held with their message and no attempt counted."""
+        (first, entry), (second, held), (third, _) = self.ordered(ledger, "a", "b", "c")
+        assert (first, second, third) == (Verdict.GRANTED, Verdict.HELD, Verdict.HELD)
+        assert self.ordered(ledger, "d", order_key="other")[0][0] is Verdict.GRANTED
+        kept = ledger.get(key("b"))
+        assert kept is not None
+        assert (kept.state, kept.attempts, kept.message, kept.place) == (State.HELD, 0, ORIGINAL, held.place)
+        assert ledger.held() == 2
+        assert entry.place is not None
+        assert [each.key.id for each in ledger.held_behind(entry.place, 10)] == ["b", "c"]
+
+    @pytest.mark.parametrize(
+        ("state", "past_dead", "granted"),
+        [
+            (State.APPLIED, False, True),
+            (State.DEAD, False, False),
+            (State.DEAD, True, True),
+            (State.WAITING, True, False),
+            (State.IN_DOUBT, True, False),
+        ],
+    )
+    def test_what_holds_back(self, ledger: SqlLedger, state: State, past_dead: bool, granted: bool) -> None:
+        """Behind what has ended nobody waits; behind a dead letter unless it may be passed; behind all else always."""
+        ((_, first),) = self.ordered(ledger, "a")
+        assert ledger.record([Record(key=first.key, token=first.token, state=state, message=ORIGINAL)], 2.0) == [True]
+        ((verdict, entry),) = self.ordered(ledger, "b", past_dead=past_dead)
+        assert verdict is (Verdict.GRANTED if granted else Verdict.HELD)
+        assert entry.attempts == int(granted)
+
+    def test_the_next_in_line(self, ledger: SqlLedger) -> None:
+        """Each order key has one event that is next, if nobody has to decide about it first and its message is kept."""
+        (_, first), _ = self.ordered(ledger, "a", "b")
+        assert ledger.next_in_line(past_dead=False, limit=10) == []  # in hand; its delivery is the broker's
+        waits = Record(key=first.key, token=first.token, state=State.WAITING, message=ORIGINAL, due_at=5.0)
+        ledger.record([waits], 2.0)
+        assert [(each.key.id, each.due_at) for each in ledger.next_in_line(past_dead=False, limit=10)] == [("a", 5.0)]
+        ((_, again),) = self.ordered(ledger, "a")
+        ledger.record([replace(waits, token=again.token, state=State.DEAD, due_at=None)], 3.0)
+        assert ledger.next_in_line(past_dead=False, limit=10) == []
+        assert [each.key.id for each in ledger.next_in_line(past_dead=True, limit=10)] == ["b"]
+
+    def test_a_held_event_whose_turn_has_come_is_granted(self, ledger: SqlLedger) -> None:
+        """When those before it have ended it is granted as the first attempt, in the place that it had."""
+        (_, first), (_, held), _ = self.ordered(ledger, "a", "b", "c")
+        ledger.record([Record(key=first.key, token=first.token, state=State.APPLIED)], 2.0)
+        (verdict, entry), (last, _) = self.ordered(ledger, "b", "c")
+        assert (verdict, entry.attempts, entry.place) == (Verdict.GRANTED, 1, held.place)
+        assert last is Verdict.HELD
+
+    def test_a_doubt_is_never_held(self, ledger: SqlLedger) -> None:
+        """An event that may have had its effect is settled, though one that came earlier is back to be tried again."""
+        ((_, first),) = self.ordered(ledger, "a")
+        ledger.record([Record(key=first.key, token=first.token, state=State.DEAD, message=ORIGINAL)], 2.0)
+        ((_, second),) = self.ordered(ledger, "b", past_dead=True)
+        with ledger.transaction() as transaction:
+            transaction.note(second.key, second.token, State.CALLING, {})
+        assert ledger.reopen(first.key, decided("replay", 3.0)) is not None
+        ((verdict, entry),) = self.ordered(ledger, "b", past_dead=True)
+        assert (verdict, entry.state) == (Verdict.GRANTED, State.CALLING)
+
+    def test_an_event_from_before_the_order_gets_a_place(self, ledger: SqlLedger) -> None:
+        """Events that were in hand when the adaptor had no order hold back later ones of their key all the same."""
+        self.claimed(ledger, "a")
+        assert self.ordered(ledger, "a")[0][1].place is not None
+        assert self.ordered(ledger, "b")[0][0] is Verdict.HELD

@@ -15,14 +15,14 @@ def sql() -> None:
 @click.option("--print", "print_only", is_flag=True, help="Print the SQL for a DBA; connect nowhere.")
 @app_options
 def install(app: App, as_json: bool, print_only: bool) -> None:
-    """Create the tables adaptor_ledger and adaptor_sequence if they are missing."""
-    from adapter_sdk.ledger.schema import create_statements
+    """Create the tables adaptor_ledger and adaptor_sequence if they are missing; bring older ones up to date."""
+    from adapter_sdk.ledger.schema import create_statements, migration_statements
     from adapter_sdk.ledger.store import SqlLedger
 
     ledger = app.ledger if app.family.ledger() or app.settings.ledger.url else None
     if not isinstance(ledger, SqlLedger):
         raise ConfigError(f"{app.adaptor.name}: its ledger is a local file, made at the first run; nothing to install")
-    statements = create_statements(ledger.database.blob)
+    statements = [*create_statements(ledger.database.blob), *migration_statements(1)]
     if not print_only:
         ledger.install()
     if as_json:

@@ -24,7 +24,9 @@ class State(StrEnum):
     CALLING = "calling"
     """A call may have left for the backend and no answer is recorded: found again, it is in doubt."""
     WAITING = "waiting"
-    """A later attempt is planned; the broker holds the event until then."""
+    """A later attempt is planned. The broker holds the event until then; if it is ordered, the ledger does."""
+    HELD = "held"
+    """An earlier event of its order key has not ended; the ledger keeps the message until it has."""
     APPLIED = "applied"
     DEAD = "dead"
     IN_DOUBT = "in doubt"
@@ -52,11 +54,20 @@ class Decision:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an ordered event stands: after all events with the same `order_key` and a smaller number of `arrival`."""
+
+    order_key: str
+    arrival: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One event as the ledger knows it. Times are seconds since the epoch.
 
-    `token` is the claim that may change the row; `owner` the process that made it, 0 for none. `unsent` says that
+    `token` is the claim that may change the row; `owner` the process that made it, 0 for none. `place` is where an
+    ordered event stands in the line of its order key. `unsent` says that
     messages that belong to the state (the replies, or the copy for a later attempt) are not confirmed by the broker
     yet. `message` is the original, as it was received.
     """
@@ -71,6 +82,7 @@ class Entry:
     token: str = ""
     owner: int = 0
     unsent: bool = False
+    place: "Place | None" = None
     replies: tuple[Reply, ...] = ()
     evidence: Mapping[str, Any] | None = None
     message: Message | None = None
@@ -84,7 +96,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """A delivery that asks to be worked on. `attempts` is how many were made before it, by its header."""
+    """A delivery that asks to be worked on. `attempts` is how many were made before it, by its header.
+
+    With an `order_key` the event waits in line behind earlier ones with the same key: behind all that have not ended,
+    and, unless `past_dead`, behind dead letters. `message` is what the ledger keeps if it has to wait.
+    """
 
     key: Key
     digest: str
@@ -92,6 +108,9 @@ class ClaimRequest:
     subject: str | None = None
     correlation_id: str | None = None
     attempts: int = 0
+    order_key: str | None = None
+    past_dead: bool = False
+    message: Message | None = None
 
 
 class Verdict(StrEnum):
@@ -105,6 +124,8 @@ class Verdict(StrEnum):
     """A newer copy of it is with the broker: settle."""
     BUSY = "busy"
     """A living process works on it: come back later."""
+    HELD = "held"
+    """An earlier event of its order key has not ended; the ledger keeps it and gives it out in its turn: settle."""
     CONFLICT = "conflict"
     """The same identity with other data: set it aside."""
 
@@ -127,6 +148,11 @@ def decide(entry: Entry, request: ClaimRequest, in_other_hands: Callable[[int], 
     if entry.state in (State.CLAIMED, State.STAGED, State.CALLING) and entry.owner and in_other_hands(entry.owner):
         return Verdict.BUSY
     return Verdict.GRANTED
+
+
+def may_be_held(entry: Entry) -> bool:
+    """Whether an event that could be worked on can wait instead: nothing of it may have left for the backend."""
+    return entry.state in (State.CLAIMED, State.WAITING, State.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +228,10 @@ class Ledger(Journal, Protocol):
         ...
 
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
-        """Ask for several keys in one commit; no key twice. Granted entries show the state that was found."""
+        """Ask for several keys in one commit, in the order of their arrival; no key and no order key twice.
+
+        Granted entries show the state that was found.
+        """
         ...
 
     def record(self, records: Sequence[Record], now: float) -> list[bool]:
@@ -222,6 +251,21 @@ class Ledger(Journal, Protocol):
 
     def unsent(self, before: float, limit: int) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
+        ...
+
+    def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:
+        """The first unended event of each order key, if the ledger has its message to give it out; soonest due first.
+
+        `past_dead`: a dead letter counts as ended.
+        """
+        ...
+
+    def held_behind(self, place: Place, limit: int) -> list[Entry]:
+        """The held events that come after this place, by their order key, in order."""
+        ...
+
+    def held(self) -> int:
+        """How many events are held."""
         ...
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:

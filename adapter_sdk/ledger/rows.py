@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.base import Entry, State
+from adapter_sdk.ledger.base import Entry, Place, State
 from adapter_sdk.ledger.codec import (
     pack_decisions,
     pack_json,
@@ -51,13 +51,15 @@ def row_of(entry: Entry, adaptor: str) -> dict[str, Any]:
         "updated_at": entry.updated_at,
         "due_at": entry.due_at,
         "decisions": pack_decisions(entry.decisions) if entry.decisions else None,
+        "order_key": entry.place.order_key if entry.place else None,
+        "arrival": entry.place.arrival if entry.place else None,
     }
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry that a row of `schema.COLUMNS` is."""
     (source, id_, type_, subject, correlation, digest, state, attempts, token, owner, unsent) = row[:11]
-    (replies, evidence, message, reason, error, received, updated, due, decisions) = row[11:]
+    (replies, evidence, message, reason, error, received, updated, due, decisions, order_key, arrival) = row[11:]
     return Entry(
         key=Key(source, id_),
         state=State(state),
@@ -78,6 +80,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
         updated_at=updated,
         due_at=due,
         decisions=unpack_decisions(bytes(decisions)) if decisions else (),
+        place=None if order_key is None else Place(order_key, arrival),
     )
 
 

@@ -1,9 +1,10 @@
 """The ledger's tables and the statements that change them: plain SQL that SQLite and PostgreSQL share."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-# As it stands in an index, so that a query that says the same finds its rows there.
+# As they stand in an index, so that a query that says the same finds its rows there.
 ENDED = "(state = 'applied' OR state = 'discarded')"
+IN_LINE = "order_key IS NOT NULL AND state <> 'applied' AND state <> 'discarded'"
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS adaptor_ledger (
@@ -45,10 +46,20 @@ TABLES = (
 )""",
 )
 
+# What makes the tables of each version out of those of the one before. The tables above are version 1.
+MIGRATIONS = {
+    2: (
+        "ALTER TABLE adaptor_ledger ADD COLUMN order_key VARCHAR(255)",
+        "ALTER TABLE adaptor_ledger ADD COLUMN arrival BIGINT",
+        f"CREATE INDEX adaptor_ledger_line ON adaptor_ledger (adaptor, order_key, arrival) WHERE {IN_LINE}",
+    )
+}
+
 COLUMNS = (
     "source, id, type, subject, correlation_id, digest, state, attempts, token, owner, unsent, replies, evidence, "
-    "message, reason, error, received_at, updated_at, due_at, decisions"
+    "message, reason, error, received_at, updated_at, due_at, decisions, order_key, arrival"
 )
+SEQUENCE = "adaptor = :adaptor AND name = :name"
 ROW = "adaptor = :adaptor AND event_hash = :event_hash"
 INSERT = (
     f"INSERT INTO adaptor_ledger (adaptor, event_hash, {COLUMNS}) VALUES (:adaptor, :event_hash, "
@@ -57,7 +68,8 @@ INSERT = (
 )
 TAKE_OVER = (
     "UPDATE adaptor_ledger SET token = :token, owner = :owner, attempts = :attempts, state = :state, "
-    f"unsent = 0, due_at = NULL, updated_at = :updated_at WHERE {ROW} AND token = :found AND state = :found_state"
+    "unsent = 0, due_at = NULL, order_key = COALESCE(order_key, :order_key), arrival = COALESCE(arrival, :arrival), "
+    f"updated_at = :updated_at WHERE {ROW} AND token = :found AND state = :found_state"
 )
 RECORD = (
     "UPDATE adaptor_ledger SET state = :state, owner = 0, replies = COALESCE(:replies, replies), unsent = :unsent, "
@@ -71,6 +83,19 @@ NOTE = (
     "UPDATE adaptor_ledger SET state = :state, evidence = :evidence, replies = COALESCE(:replies, replies), "
     f"updated_at = :updated_at WHERE {ROW} AND token = :token"
 )
+HOLD = (
+    "UPDATE adaptor_ledger SET state = 'held', owner = 0, attempts = :attempts, message = COALESCE(message, :message) "
+    f"WHERE {ROW} AND token = :token AND state = 'claimed'"
+)
+# Who stands first in a line: `NOT_ENDED` takes `:past_dead`, which is 1 where a dead letter holds nobody back.
+NOT_ENDED = f"{IN_LINE} AND (state <> 'dead' OR :past_dead = 0)"
+NEXT_IN_LINE = (
+    f"{IN_LINE} AND message IS NOT NULL AND state <> 'dead' AND (state <> 'in doubt' OR due_at IS NOT NULL) "
+    "AND NOT EXISTS (SELECT 1 FROM adaptor_ledger AS earlier WHERE earlier.adaptor = adaptor_ledger.adaptor "
+    "AND earlier.order_key = adaptor_ledger.order_key AND earlier.arrival < adaptor_ledger.arrival "
+    "AND earlier.order_key IS NOT NULL AND earlier.state <> 'applied' AND earlier.state <> 'discarded' "
+    "AND (earlier.state <> 'dead' OR :past_dead = 0)) ORDER BY COALESCE(due_at, 0), arrival LIMIT :limit"
+)
 BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
     f"WHERE {ROW} AND state = 'waiting'"
@@ -82,10 +107,18 @@ INTERVENE = (
 )
 
 
+WHERE_VERSION = "WHERE adaptor = '' AND name = 'schema version'"
+
+
 def create_statements(blob: str) -> list[str]:
-    """The SQL that a DBA would run, one statement each. Running it twice changes nothing."""
+    """The SQL that makes the tables of version 1 where there are none, one statement each."""
     version = (
-        f"INSERT INTO adaptor_sequence (adaptor, name, last) VALUES ('', 'schema version', {SCHEMA_VERSION}) "
-        "ON CONFLICT DO NOTHING"
+        "INSERT INTO adaptor_sequence (adaptor, name, last) VALUES ('', 'schema version', 1) ON CONFLICT DO NOTHING"
     )
     return [statement.format(blob=blob) for statement in TABLES] + [version]
+
+
+def migration_statements(version: int) -> list[str]:
+    """The SQL that brings tables of this version up to date, one statement each; none if they are."""
+    steps = [statement for number in range(version + 1, SCHEMA_VERSION + 1) for statement in MIGRATIONS[number]]
+    return [*steps, f"UPDATE adaptor_sequence SET last = {SCHEMA_VERSION} {WHERE_VERSION}"] if steps else []

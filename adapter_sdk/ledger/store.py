@@ -7,23 +7,31 @@ standard library's SQLite and shared.py for SQLAlchemy.
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from adapter_sdk.errors import ConfigError, LedgerError
+from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger import schema
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Decision, Entry, Record, Reply, State, Verdict, decide
-from adapter_sdk.ledger.codec import pack_json, pack_message, pack_replies
+from adapter_sdk.ledger.base import (
+    ClaimRequest,
+    Decision,
+    Entry,
+    Place,
+    Record,
+    Reply,
+    State,
+    Verdict,
+)
+from adapter_sdk.ledger.claiming import Claiming
+from adapter_sdk.ledger.codec import pack_message, pack_replies
 from adapter_sdk.ledger.database import Database, Owner, Rows
-from adapter_sdk.ledger.rows import LONGEST_ERROR, entry_of, event_hash, fitting, row_of
+from adapter_sdk.ledger.rows import LONGEST_ERROR, event_hash, fitting, row_of
+from adapter_sdk.ledger.table import Table
 
-_SEQUENCE = "adaptor = :adaptor AND name = :name"
 _PROCESSES = "running processes"
-# Where the state goes that is found when a claim is taken over: a planned attempt has begun, a doubt stays a doubt.
-_TAKEN_OVER = {State.WAITING: State.CLAIMED, State.IN_DOUBT: State.CALLING}
 
 
 class SqlLedger:
@@ -51,23 +59,28 @@ class SqlLedger:
         self.database.open()
         if self.database.may_create:
             self.install()
-        where = "WHERE adaptor = '' AND name = 'schema version'"
         with self.database.transaction() as rows:
             # A write, so that a full disk or a lost right shows here and not with the first event in hand.
-            rows.run(f"UPDATE adaptor_sequence SET last = last {where}", [{}])
-            found = rows.fetch(f"SELECT last FROM adaptor_sequence {where}", {})
-        version = found[0][0] if found else None
+            rows.run(f"UPDATE adaptor_sequence SET last = last {schema.WHERE_VERSION}", [{}])
+            version = _version(rows)
         if version != schema.SCHEMA_VERSION:
+            older = version is not None and version < schema.SCHEMA_VERSION
             raise ConfigError(
                 f"the ledger in {self.database.place} has schema version {version}; "
                 f"this toolkit has {schema.SCHEMA_VERSION}: "
-                "run the release of the toolkit that made it, or give the adaptor another ledger"
+                + (
+                    "bring it up to date with `adaptor sql install`"
+                    if older
+                    else "run the release of the toolkit that made it, or give the adaptor another ledger"
+                )
             )
 
     def install(self) -> None:
-        """Create the tables that are missing."""
+        """Create the tables that are missing, and bring older ones up to date."""
         with self.database.transaction() as rows:
             for statement in schema.create_statements(self.database.blob):
+                rows.run(statement, [{}])
+            for statement in schema.migration_statements(_version(rows) or 1):
                 rows.run(statement, [{}])
 
     def close(self) -> None:
@@ -77,16 +90,19 @@ class SqlLedger:
 
     def started(self) -> bool:
         """Count one process more. True if there were some; what has died cannot be told apart, and counts no longer."""
-        with self.database.transaction() as rows:
-            number = _Transaction(rows, self).next_number(_PROCESSES)
-            rows.run(f"UPDATE adaptor_sequence SET last = 1 WHERE {_SEQUENCE}", [self._sequence(_PROCESSES)])
+        with self._table() as table:
+            number = table.next_number(_PROCESSES)
+            table.rows.run(f"UPDATE adaptor_sequence SET last = 1 WHERE {schema.SEQUENCE}", [self._processes()])
         return number > 1
 
     def stopped(self) -> None:
         """Count one process less."""
         with self.database.transaction() as rows:
-            less = f"UPDATE adaptor_sequence SET last = last - 1 WHERE {_SEQUENCE} AND last > 0"
-            rows.run(less, [self._sequence(_PROCESSES)])
+            less = f"UPDATE adaptor_sequence SET last = last - 1 WHERE {schema.SEQUENCE} AND last > 0"
+            rows.run(less, [self._processes()])
+
+    def _processes(self) -> dict[str, Any]:
+        return {"adaptor": self.adaptor, "name": _PROCESSES}
 
     def disown(self) -> None:
         """Let others take over what this process has claimed."""
@@ -94,46 +110,10 @@ class SqlLedger:
             self.owner.renounce()
 
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
-        """Ask for several keys in one commit. New keys are one insert; the others are looked at one by one."""
-        token = uuid.uuid4().hex
-        owner = self.owner.identify() if self.owner else 0
-        # Rows are always changed in one order, so that processes with the same keys in hand wait in no circle.
-        pairs = sorted(((_fresh(request, token, owner, now), request) for request in requests), key=_order)
-        with self.database.transaction() as rows:
-            if rows.run(schema.INSERT, [row_of(entry, self.adaptor) for entry, _ in pairs]) == len(pairs):
-                answers = {entry.key: (Verdict.GRANTED, entry) for entry, _ in pairs}
-            else:
-                answers = {entry.key: self._decide(rows, request, entry) for entry, request in pairs}
-        return [answers[request.key] for request in requests]
-
-    def _decide(self, rows: Rows, request: ClaimRequest, fresh: Entry) -> tuple[Verdict, Entry]:
-        found = self._get(rows, request.key)
-        if found is None:
-            raise LedgerError(f"the row of {request.key} vanished from {self.database.place} during a claim")
-        if found.token == fresh.token:
-            return Verdict.GRANTED, fresh
-        verdict = decide(found, request, lambda owner: self.owner is not None and self.owner.lives(rows, owner))
-        if verdict is not Verdict.GRANTED:
-            return verdict, found
-        attempts = found.attempts + 1
-        changed = rows.run(
-            schema.TAKE_OVER,
-            [
-                {
-                    **self._id(found.key),
-                    "token": fresh.token,
-                    "owner": fresh.owner,
-                    "found": found.token,
-                    "found_state": found.state,
-                    "attempts": attempts,
-                    "state": _TAKEN_OVER.get(found.state, found.state),
-                    "updated_at": fresh.updated_at,
-                }
-            ],
-        )
-        if not changed:  # another process was quicker, and what it did may decide otherwise
-            return self._decide(rows, request, fresh)
-        return verdict, replace(found, token=fresh.token, attempts=attempts)
+        """Ask for several keys in one commit."""
+        number = self.owner.identify() if self.owner else 0
+        with self._table() as table:
+            return Claiming(table, self.adaptor, self.owner, number, uuid.uuid4().hex, now).answer(requests)
 
     def record(self, records: Sequence[Record], now: float) -> list[bool]:
         """Write the ends of attempts in one commit; False where the claim was lost."""
@@ -142,9 +122,10 @@ class SqlLedger:
 
     def record_in(self, rows: Rows, records: Sequence[Record], now: float) -> list[bool]:
         """As `record`, inside a transaction that is already open: with the effect itself, where that is possible."""
+        table = Table(rows, self.adaptor, self.clock)
         values = [
             {
-                **self._id(record.key),
+                **table.id(record.key),
                 "token": record.token,
                 "state": record.state,
                 "applied": int(record.state is State.APPLIED),
@@ -166,7 +147,7 @@ class SqlLedger:
             # None: a row that ended before, though by the same claim, must not let a second effect commit.
             return [changed > 0] * len(values)
         # Rows with another token, or at an end already, were not changed; one look at each tells which.
-        found = [self._get(rows, record.key) for record in records]
+        found = [table.get(record.key) for record in records]
         return [
             entry is not None and (entry.token, entry.state) == (record.token, record.state)
             for entry, record in zip(found, records, strict=True)
@@ -174,16 +155,14 @@ class SqlLedger:
 
     def sent(self, claims: Iterable[tuple[Key, str]]) -> None:
         """The broker has confirmed all messages of these events."""
-        values = sorted(({**self._id(key), "token": token} for key, token in claims), key=itemgetter("event_hash"))
-        if values:
-            with self.database.transaction() as rows:
-                rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {schema.ROW} AND token = :token", values)
+        with self._table() as table:
+            values = sorted(({**table.id(key), "token": token} for key, token in claims), key=itemgetter("event_hash"))
+            if values:
+                table.rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {schema.ROW} AND token = :token", values)
 
-    @contextmanager
-    def transaction(self) -> Iterator["_Transaction"]:
+    def transaction(self) -> AbstractContextManager[Table]:
         """Notes and sequence numbers that become durable together."""
-        with self.database.transaction() as rows:
-            yield _Transaction(rows, self)
+        return self._table()
 
     def set_aside(self, entry: Entry) -> None:
         """Keep a message that has no row of its own; the same message again changes nothing, a replayed one is back."""
@@ -193,33 +172,53 @@ class SqlLedger:
 
     def unsent(self, before: float, limit: int) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
-        with self.database.transaction() as rows:
-            return self._select(
-                rows,
+        with self._table() as table:
+            return table.select(
                 # Replies that nobody takes may stand there for days; what waits to be worked on goes first.
                 "unsent = 1 AND updated_at < :before "
                 "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at LIMIT :limit",
                 {"before": before, "limit": limit},
             )
 
+    def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:
+        """The first unended event of each order key, if the ledger has its message; soonest due first."""
+        with self._table() as table:
+            return table.select(schema.NEXT_IN_LINE, {"past_dead": int(past_dead), "limit": limit})
+
+    def held_behind(self, place: Place, limit: int) -> list[Entry]:
+        """The held events that come after this place, by their order key, in order."""
+        values = {"order_key": place.order_key, "arrival": place.arrival, "limit": limit}
+        condition = f"{schema.IN_LINE} AND order_key = :order_key AND arrival > :arrival AND state = 'held'"
+        with self._table() as table:
+            return table.select(f"{condition} ORDER BY arrival LIMIT :limit", values)
+
+    def held(self) -> int:
+        """How many events are held."""
+        # The state is given three times, as the index has it.
+        condition = "state = 'held' AND state <> 'applied' AND state <> 'claimed'"
+        with self.database.transaction() as rows:
+            found = rows.fetch(
+                f"SELECT COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}",
+                {"adaptor": self.adaptor},
+            )
+        return int(found[0][0])
+
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
         """Entries in these states, oldest change first."""
         names = {f"state{index}": str(state) for index, state in enumerate(states)}
         listed = ", ".join(f":{name}" for name in names)
-        with self.database.transaction() as rows:
-            return self._select(
-                rows, f"state IN ({listed}) ORDER BY updated_at LIMIT :limit", {**names, "limit": limit}
-            )
+        with self._table() as table:
+            return table.select(f"state IN ({listed}) ORDER BY updated_at LIMIT :limit", {**names, "limit": limit})
 
     def get(self, key: Key) -> Entry | None:
         """The entry of one event."""
-        with self.database.transaction() as rows:
-            return self._get(rows, key)
+        with self._table() as table:
+            return table.get(key)
 
     def lookup(self, id: str) -> list[Entry]:
         """Entries whose event has this id, whatever its source."""
-        with self.database.transaction() as rows:
-            return self._select(rows, "id = :id ORDER BY updated_at", {"id": id})
+        with self._table() as table:
+            return table.select("id = :id ORDER BY updated_at", {"id": id})
 
     def reopen(self, key: Key, decision: Decision) -> Entry | None:
         """Make a dead letter wait for new attempts, from 0; its message is unsent."""
@@ -241,14 +240,14 @@ class SqlLedger:
 
     def _intervene(self, key: Key, expected: State, decision: Decision, **changes: Any) -> Entry | None:
         """Change a row as a person decided, unless it is no longer in the state that the person saw."""
-        with self.database.transaction() as rows:
-            found = self._get(rows, key)
+        with self._table() as table:
+            found = table.get(key)
             if found is None or found.state is not expected:
                 return None
             decisions = (*found.decisions, decision)
             entry = replace(found, **changes, decisions=decisions, updated_at=decision.at)
             seen = {"seen_state": expected, "seen_token": found.token}
-            return entry if rows.run(schema.INTERVENE, [{**row_of(entry, self.adaptor), **seen}]) else None
+            return entry if table.rows.run(schema.INTERVENE, [{**row_of(entry, self.adaptor), **seen}]) else None
 
     def purge(self, before: float, limit: int) -> int:
         """Forget at most `limit` events that were applied or discarded before that time."""
@@ -272,69 +271,12 @@ class SqlLedger:
             )
         return {State(state): count for state, count in found}
 
-    def _id(self, key: Key) -> dict[str, Any]:
-        return {"adaptor": self.adaptor, "event_hash": event_hash(key)}
-
-    def _sequence(self, name: str) -> dict[str, Any]:
-        return {"adaptor": self.adaptor, "name": name}
-
-    def _get(self, rows: Rows, key: Key) -> Entry | None:
-        found = self._select(rows, "event_hash = :event_hash", {"event_hash": event_hash(key)})
-        return found[0] if found else None
-
-    def _select(self, rows: Rows, condition: str, values: Mapping[str, Any]) -> list[Entry]:
-        statement = f"SELECT {schema.COLUMNS} FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}"
-        return [entry_of(row) for row in rows.fetch(statement, {**values, "adaptor": self.adaptor})]
+    @contextmanager
+    def _table(self) -> Iterator[Table]:
+        with self.database.transaction() as rows:
+            yield Table(rows, self.adaptor, self.clock)
 
 
-class _Transaction:
-    """The notes of one journal transaction."""
-
-    def __init__(self, rows: Rows, ledger: SqlLedger) -> None:
-        self._rows = rows
-        self._ledger = ledger
-
-    def note(
-        self, key: Key, token: str, state: State, evidence: Mapping[str, Any], replies: tuple[Reply, ...] = ()
-    ) -> None:
-        """Write down how far the effect has come. Raises ClaimLost if `token` no longer owns the row."""
-        values = {
-            **self._ledger._id(key),
-            "token": token,
-            "state": state,
-            "evidence": pack_json(evidence),
-            "replies": pack_replies(replies) if replies else None,
-            "updated_at": self._ledger.clock(),
-        }
-        if not self._rows.run(schema.NOTE, [values]):
-            raise ClaimLost(f"another worker has taken over {key}")
-
-    def next_number(self, sequence: str) -> int:
-        """The next number of a gap-free sequence; taken only if the transaction commits."""
-        values = self._ledger._sequence(sequence)
-        self._rows.run(
-            "INSERT INTO adaptor_sequence (adaptor, name, last) VALUES (:adaptor, :name, 0) ON CONFLICT DO NOTHING",
-            [values],
-        )
-        self._rows.run(f"UPDATE adaptor_sequence SET last = last + 1 WHERE {_SEQUENCE}", [values])
-        return int(self._rows.fetch(f"SELECT last FROM adaptor_sequence WHERE {_SEQUENCE}", values)[0][0])
-
-
-def _order(pair: tuple[Entry, ClaimRequest]) -> str:
-    return event_hash(pair[0].key)
-
-
-def _fresh(request: ClaimRequest, token: str, owner: int, now: float) -> Entry:
-    return Entry(
-        key=request.key,
-        state=State.CLAIMED,
-        type=request.type,
-        subject=request.subject,
-        correlation_id=request.correlation_id,
-        digest=request.digest,
-        attempts=1,
-        token=token,
-        owner=owner,
-        received_at=now,
-        updated_at=now,
-    )
+def _version(rows: Rows) -> int | None:
+    found = rows.fetch(f"SELECT last FROM adaptor_sequence {schema.WHERE_VERSION}", {})
+    return int(found[0][0]) if found else None

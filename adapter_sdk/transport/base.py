@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
+from adapter_sdk.errors import BrokerError
+
 UNDECODABLE = "x-adaptor-undecodable"
 """Header that stands in for headers no decoder can read; its value says why. The body is delivered all the same."""
 
@@ -63,6 +65,10 @@ class Confirm(Enum):
     """No queue is bound for it: the broker gave it back (`mandatory`)."""
     NACKED = "nacked"
     """The broker refused it, as a full queue does."""
+
+
+class QueueTaken(BrokerError):
+    """Another process consumes the queue exclusively, or some process does where it was asked for exclusively."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +165,8 @@ class Transport(Protocol):
     ) -> None:
         """Start to consume. At most `prefetch` deliveries are unsettled at a time.
 
-        `exclusive` takes the queue until `close`: another transport that asks for it exclusively is refused with a
-        BrokerError. One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such
+        `exclusive` takes the queue until `close`: another transport that asks for it exclusively is refused with
+        QueueTaken. One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such
         queue.
         """
         ...

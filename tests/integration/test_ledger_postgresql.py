@@ -8,6 +8,7 @@ from sqlalchemy import Engine, create_engine, text
 from adapter_sdk import ConfigError, LedgerError
 from adapter_sdk.ledger.base import Entry, Record, State, Verdict
 from adapter_sdk.ledger.rows import event_hash
+from adapter_sdk.ledger.schema import create_statements
 from adapter_sdk.ledger.shared import SharedDatabase
 from adapter_sdk.ledger.store import SqlLedger
 from tests.ledger_contract import LedgerContract, key, request
@@ -177,3 +178,17 @@ def test_lost_session_is_a_ledger_error_and_heals(engine: Engine) -> None:
     assert ledger.counts() == {}
     with ledger.transaction() as transaction:
         assert transaction.next_number("x") == 1
+
+
+def test_tables_of_an_older_version(engine: Engine) -> None:
+    """A DBA's tables of version 1 are not changed by starting; `adaptor sql install` brings them up to date."""
+    ledger = SqlLedger(SharedDatabase(engine), "erp")
+    with ledger.database.transaction() as rows:
+        for statement in create_statements(ledger.database.blob):
+            rows.run(statement, [{}])
+    with pytest.raises(ConfigError, match=r"schema version 1; this toolkit has \d+: .*`adaptor sql install`"):
+        ledger.open()
+    for _ in range(2):
+        ledger.install()
+        ledger.open()
+    assert ledger.held() == 0

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from adapter_sdk import ConfigError, Key, LedgerError
-from adapter_sdk.ledger.base import NoJournal, Reply, State
+from adapter_sdk.ledger.base import NoJournal, Reply, State, Verdict
 from adapter_sdk.ledger.codec import (
     pack_json,
     pack_message,
@@ -22,10 +22,12 @@ from adapter_sdk.ledger.codec import (
     unpack_message,
     unpack_replies,
 )
+from adapter_sdk.ledger.rows import event_hash
+from adapter_sdk.ledger.schema import create_statements
 from adapter_sdk.ledger.sqlite import Ownership, SqliteDatabase, sqlite_ledger
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.transport.base import Message
-from tests.ledger_contract import LedgerContract, request
+from tests.ledger_contract import DIGEST, LedgerContract, key, request
 
 
 class TestSqliteLedger(LedgerContract):
@@ -132,8 +134,27 @@ class TestTroubleWithTheFile:
             rows.run("UPDATE adaptor_sequence SET last = 99 WHERE name = 'schema version'", [{}])
         ledger.close()
         for _ in range(2):
-            with pytest.raises(ConfigError, match="schema version 99; this toolkit has 1"):
+            with pytest.raises(ConfigError, match="schema version 99; this toolkit has 2"):
                 ledger.open()
+            ledger.close()
+
+    def test_a_ledger_of_an_older_version(self, tmp_path: Path) -> None:
+        """A ledger of version 1 is brought up to date when it is opened, and keeps what it knows."""
+        path = tmp_path / "erp.ledger"
+        old = sqlite3.connect(path, isolation_level=None)
+        for statement in create_statements("BLOB"):
+            old.execute(statement)
+        old.execute(
+            "INSERT INTO adaptor_ledger (adaptor, event_hash, source, id, type, digest, state, attempts, token, owner, "
+            "unsent, received_at, updated_at) VALUES ('erp', ?, '/shop', 'a', 't', ?, 'applied', 1, '', 0, 0, 1, 1)",
+            (event_hash(key()), DIGEST),
+        )
+        old.close()
+        ledger = sqlite_ledger(path, "erp")
+        for _ in range(2):
+            ledger.open()
+            assert ledger.claim([request()], 2.0)[0][0] is Verdict.DUPLICATE
+            assert ledger.held() == 0
             ledger.close()
 
     def test_another_process_that_holds_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pika import data, spec
 from pytest_mock import MockerFixture
 
 from adapter_sdk.errors import AdaptorError, BrokerError, ConfigError, PermanentError
-from adapter_sdk.transport.base import UNDECODABLE, UNDECODABLE_TABLE, Confirm, Delivery, Message
+from adapter_sdk.transport.base import UNDECODABLE, UNDECODABLE_TABLE, Confirm, Delivery, Message, QueueTaken
 from adapter_sdk.transport.checks import MAX_HEADER_DEPTH, check_all, check_message
 from adapter_sdk.transport.rabbitmq import guard
 from adapter_sdk.transport.rabbitmq.address import parse_address
@@ -185,8 +185,8 @@ def test_wrong_address(url: str, says: str) -> None:
             ConfigError,
             "Queue 'q' exists with x-expires 100, but not set is wanted",
         ),
-        (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", BrokerError, "Another process"),
-        (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", BrokerError, "Another process"),
+        (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", QueueTaken, "Another process"),
+        (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", QueueTaken, "Another process"),
         (403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'", ConfigError, "refused"),
         (404, "NOT_FOUND - home node 'a@b' of durable queue 'q' is down or inaccessible", BrokerError, "is down"),
         (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out", BrokerError, "timed out"),

@@ -6,15 +6,15 @@ import pytest
 from adapter_sdk.transport.base import Delivery, Message
 from adapter_sdk.workers import Workers
 
-Start = Callable[..., Workers]
+Start = Callable[..., Workers[Delivery]]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts workers, and stops them at the end."""
-    started: list[Workers] = []
+    started: list[Workers[Delivery]] = []
 
-    def begin(count: int, batch_size: int, handle: Callable[[list[Delivery]], None]) -> Workers:
+    def begin(count: int, batch_size: int, handle: Callable[[list[Delivery]], None]) -> Workers[Delivery]:
         started.append(Workers(count, batch_size, handle, "erp"))
         return started[-1]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from adapter_sdk.errors import BrokerError, ConfigError
-from adapter_sdk.transport.base import Binding, Confirm, Delivery, Keep, Message, Queue, Topology
+from adapter_sdk.transport.base import Binding, Confirm, Delivery, Keep, Message, Queue, QueueTaken, Topology
 from adapter_sdk.transport.checks import declared_otherwise
 from adapter_sdk.transport.memory.deadletters import is_cycle, with_death
 from adapter_sdk.transport.memory.queues import Entry, MemoryQueue
@@ -162,7 +162,7 @@ class MemoryBroker:
             self.check_alive(consumer.session)
             queue = consumer.queue
             if queue.owner not in (None, consumer.session) or (consumer.exclusive and queue.consumers):
-                raise BrokerError(f"Another transport consumes queue {queue.name!r}; it cannot be had exclusively.")
+                raise QueueTaken(f"Another transport consumes queue {queue.name!r}; it cannot be had exclusively.")
             if consumer.exclusive:
                 queue.owner = consumer.session
             consumer.session.consumer = consumer

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pika import exceptions
 
 from adapter_sdk.errors import AdaptorError, BrokerError, ConfigError
+from adapter_sdk.transport.base import QueueTaken
 from adapter_sdk.transport.checks import declared_otherwise
 from adapter_sdk.transport.rabbitmq.address import Address
 
@@ -71,7 +72,7 @@ def channel_closed(error: exceptions.ChannelClosedByBroker, address: Address) ->
     if missing := _NO_SUCH.search(text):
         return ConfigError(f"There is no {missing['what']} {missing['name']!r} at {address}; declare it first.")
     if "in exclusive use" in text or error.reply_code == _RESOURCE_LOCKED:
-        return BrokerError(f"Another process consumes this queue exclusively at {address}: {text}.")
+        return QueueTaken(f"Another process consumes this queue exclusively at {address}: {text}.")
     if error.reply_code == 403 or "invalid arg" in text:
         return ConfigError(f"{address} refused: {text}.")
     return BrokerError(f"{address} closed the channel: {text}.")

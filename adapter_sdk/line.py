@@ -1,0 +1,151 @@
+"""The line: ordered events that the ledger gives out again when their turn has come.
+
+An ordered event does not wait on the broker: there its copy would come back behind whatever has arrived since. Its
+message is in the ledger from the moment that it has to wait, for its next attempt or behind another event.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from adapter_sdk.errors import AdaptorError
+from adapter_sdk.events import Key
+from adapter_sdk.ledger.base import Entry, Ledger
+from adapter_sdk.topology import copy_to
+from adapter_sdk.transport.base import Delivery
+from adapter_sdk.work import FromLedger
+
+log = structlog.get_logger("adaptor")
+
+# Seconds between two looks at the ledger, where a person may have ended what others wait for.
+_LOOK_EVERY = 1.0
+# Events of one look, events of one order key among them, and events that are given out and not done yet, at most.
+_FIRSTS, _FOLLOWERS, _OUT = 200, 50, 500
+
+
+class Line:
+    """Looks at the ledger for events whose turn has come, and hands them to the workers, on a thread of its own.
+
+    `on_trouble` is called when the ledger fails, `on_pressure` when the number of held events reaches `max_held`
+    (True), or, if it had when the line began, has fallen below nine tenths of it (False).
+    """
+
+    def __init__(
+        self,
+        adaptor: str,
+        ledger: Ledger,
+        *,
+        past_dead: bool,
+        max_held: int,
+        put: Callable[[Sequence[Delivery]], None],
+        on_trouble: Callable[[Exception], None],
+        on_pressure: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._adaptor = adaptor
+        self._ledger = ledger
+        self._past_dead = past_dead
+        self._max_held = max_held
+        self._put = put
+        self._on_trouble = on_trouble
+        self._on_pressure = on_pressure
+        self._clock = clock
+        self._out: set[Key] = set()
+        self._due: dict[tuple[Key, str], float] = {}
+        self._lock = threading.Lock()
+        self._look_now = threading.Event()
+        self._stopping = False
+        self._held = ledger.held()
+        self.full = self._held >= max_held
+        """Whether so many events are held that no more are to be consumed."""
+        self._thread = threading.Thread(target=self._run, name=f"{adaptor}-line", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self.full:
+            log.warning(
+                "too many events held", adaptor=self._adaptor, count=self._held, limit=self._max_held, **_REMEDY
+            )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give nothing out any more."""
+        self._stopping = True
+        self._look_now.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
+        """These are settled; so many events of their batch are held now; some event may have ended (`progress`)."""
+        given = [delivery.receipt.key for delivery in deliveries if isinstance(delivery.receipt, FromLedger)]
+        with self._lock:
+            self._out.difference_update(given)
+            self._held += held
+            full = self._held >= self._max_held
+        if full:
+            self._press(True)
+        if given and progress:
+            self._look_now.set()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._look_now.clear()
+            try:
+                pause = self._look()
+            except AdaptorError as error:
+                self._on_trouble(error)
+                return
+            self._look_now.wait(pause)
+
+    def _look(self) -> float:
+        """Give out what may be worked on now; seconds until the next look."""
+        with self._lock:
+            self._held = self._ledger.held()
+            out = len(self._out)
+        self._press(self._held >= (self._max_held * 0.9 if self.full else self._max_held))
+        pause = _LOOK_EVERY
+        firsts = self._ledger.next_in_line(self._past_dead, _FIRSTS)
+        self._due = {mark: due for mark, due in self._due.items() if mark in {_mark(entry) for entry in firsts}}
+        for entry in firsts:
+            if out >= _OUT or self._stopping:
+                break
+            wait = self._wait(entry)
+            if wait > 0:
+                pause = min(pause, wait)
+            elif entry.key not in self._out:
+                out += self._give_out(entry)
+        return pause
+
+    def _wait(self, entry: Entry) -> float:
+        """Seconds until an event is due. The clock is asked once, and a clock that was put back cannot delay it."""
+        if entry.due_at is None:
+            return 0.0
+        planned = max(0.0, entry.due_at - entry.updated_at)
+        left = min(max(0.0, entry.due_at - self._clock()), planned)
+        return self._due.setdefault(_mark(entry), time.monotonic() + left) - time.monotonic()
+
+    def _give_out(self, first: Entry) -> int:
+        behind = self._ledger.held_behind(first.place, _FOLLOWERS) if first.place else []
+        given = [
+            Delivery(copy_to(self._adaptor, entry.message, entry.attempts), FromLedger(entry.key))
+            for entry in (first, *behind)
+            if entry.message is not None
+        ]
+        with self._lock:
+            self._out.update(entry.key for entry in (first, *behind))
+        self._put(given)
+        return len(given)
+
+    def _press(self, full: bool) -> None:
+        if full is not self.full:
+            self._on_pressure()
+
+
+def _mark(entry: Entry) -> tuple[Key, str]:
+    """A plan for a later attempt, which the next plan of the same event is not."""
+    return entry.key, entry.token
+
+
+_REMEDY = {"remedy": "see `adaptor dead list` and `adaptor doubt list` for what they wait behind"}

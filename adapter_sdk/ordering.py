@@ -1,0 +1,72 @@
+"""Ordering: which events of an adaptor are applied one after the other. The ledger keeps the line; see line.py."""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from adapter_sdk.envelopes import Opened
+from adapter_sdk.errors import ConfigError, InvalidData
+from adapter_sdk.events import Event
+
+if TYPE_CHECKING:
+    from adapter_sdk.adaptor import Adaptor
+
+OrderedBy = str | Callable[[Event[Any]], str | None] | None
+"""What gives an event its order key: the name of a context attribute, or a function of the event; None for no order."""
+
+OnDead = Literal["hold", "continue"]
+"""What happens to the events behind a dead letter with their order key."""
+
+# What the ledger's column takes; longer keys are known by their SHA-256. Characters.
+_LONGEST_KEY = 255
+
+
+def check_ordering(adaptor: "type[Adaptor]") -> None:
+    """Raise ConfigError if the class declares an order that cannot be kept."""
+    where = f"{adaptor.__qualname__} ({adaptor.__module__})"
+    if adaptor.on_dead not in ("hold", "continue"):
+        raise ConfigError(f'{where}: on_dead is {adaptor.on_dead!r}; write "hold" or "continue"')
+    ordered_by = declared_order(adaptor)
+    if ordered_by is None:
+        return
+    if isinstance(ordered_by, str):
+        if not (ordered_by.isascii() and ordered_by.isalnum() and ordered_by == ordered_by.lower()):
+            raise ConfigError(
+                f"{where}: ordered_by is {ordered_by!r}; name an attribute of the envelope, as subject, source or "
+                "partitionkey, or give a function of the event"
+            )
+    elif not callable(ordered_by) or len(inspect.signature(ordered_by).parameters) != 1:
+        raise ConfigError(f"{where}: ordered_by is neither a name nor a function that takes the event alone")
+
+
+def order_key(adaptor: "type[Adaptor]", opened: Opened, event: Event[Any] | None) -> str | None:
+    """The order key of an event; None if it has none, and waits for nobody.
+
+    Raises InvalidData if the function of the adaptor fails, or gives something else than text. An event whose data is
+    not valid (`event` is None) has the key that its envelope gives, and none that takes its data.
+    """
+    ordered_by = declared_order(adaptor)
+    key: object
+    if ordered_by is None:
+        return None
+    if isinstance(ordered_by, str):
+        key = opened.fields().get(ordered_by)
+    elif event is None:
+        return None
+    else:
+        try:
+            key = ordered_by(event)
+        except Exception as error:
+            raise InvalidData(f"ordered_by of {adaptor.name} failed: {type(error).__name__}: {error}") from error
+    if key is None or key == "":
+        return None
+    if not isinstance(key, str):
+        raise InvalidData(f"ordered_by of {adaptor.name} gave a {type(key).__name__}; an order key is text")
+    return key if len(key) <= _LONGEST_KEY and "\x00" not in key else hashlib.sha256(key.encode()).hexdigest()
+
+
+def declared_order(adaptor: "type[Adaptor]") -> OrderedBy:
+    """What the class says about order; a function as it stands there, not bound to an adaptor."""
+    found = inspect.getattr_static(adaptor, "ordered_by")
+    return found.__func__ if isinstance(found, staticmethod) else found
