@@ -141,10 +141,19 @@ def _show(entry: Entry) -> None:
     facts = {**entry_document(entry), **{f"message {name}": value for name, value in (_message(entry) or {}).items()}}
     facts.pop("message body_base64", None)
     error = facts.pop("error")
+    # Where a family keeps what was said in a call that failed, which is for people to read, and not one line.
+    failed_call = dict((entry.evidence or {}).get("failed_call", {}))
+    texts = {name: failed_call.pop(name, None) for name in ("request", "answer")}
+    facts["evidence"] = {name: value for name, value in (facts["evidence"] or {}).items() if name != "failed_call"}
+    facts |= {f"failed call {name}": value for name, value in failed_call.items()}
     for name, value in facts.items():
         if value not in (None, "", {}, []):
             click.echo(f"{name.replace('_', ' '):<22} {value}")
     click.echo(f"\nerror\n{error or '-'}")
+    for name, text in texts.items():
+        if text is not None:
+            shown = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
+            click.echo(f"\n{name} of the failed call\n{shown or '(empty)'}")
     if entry.message is not None:
         body = entry.message.body
         click.echo(f"\nbody ({len(body)} bytes)\n{body.decode('utf-8', 'backslashreplace')}")

@@ -50,7 +50,7 @@ class Contract:
         self._types, self._binding = port.types, port.binding
         self.version, self.endpoint = port.version, port.endpoint
         self._parts = {} if _is_encoded(vendored) else _typed_parts(port.binding)
-        self._schema = BodySchema(vendored, self._parts) if settings.validate_requests else None
+        self._schema = BodySchema(vendored, self._parts, settings.redact) if settings.validate_requests else None
         self._plain = PlainRenderer(port.version, port.types)
         self._always_message_id = settings.message_id_header
 

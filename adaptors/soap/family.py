@@ -12,11 +12,10 @@ from adapter_sdk.family import Claim, Family
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Journal
 from adaptors.soap.contract import Contract, UnknownOperation
-from adaptors.soap.http import HttpEndpoint
-from adaptors.soap.journal import LedgerCalls, answered_calls
+from adaptors.soap.journal import CallJournal, FailedCalls, LedgerCalls, NoCallJournal, answered_calls
 from adaptors.soap.notes import SharedNotes
 from adaptors.soap.outcome import FaultMapping
-from adaptors.soap.service import Backend, SoapService, doubt_of
+from adaptors.soap.service import Backend, SoapService, doubt_of, make_backend
 from adaptors.soap.settings import SoapSettings
 
 _log = structlog.get_logger(__name__)
@@ -85,9 +84,10 @@ class SoapFamily(Family[SoapService]):
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[SoapService]:
         """The service, with this event's record of calls. What `verify` calls has no effect to record."""
         # An effect that may be repeated needs no record: it is asked for again, whole.
-        recorded = None
-        if journal is not None and not claim.handler.options.idempotent:
-            recorded = LedgerCalls(self._notes_in(journal), claim)
+        recorded: CallJournal = NoCallJournal()
+        if journal is not None:
+            kind = FailedCalls if claim.handler.options.idempotent else LedgerCalls
+            recorded = kind(self._notes_in(journal), claim)
         service = SoapService(
             self._backend(),
             journal=recorded,
@@ -116,9 +116,7 @@ class SoapFamily(Family[SoapService]):
 
     def _backend(self) -> Backend:
         if self._made is None:
-            contract = Contract(self._settings)
-            http = HttpEndpoint(contract.endpoint, self._settings)
-            self._made = Backend(contract, http, self._settings.timeout, self._faults, self._queries)
+            self._made = make_backend(self._settings, self._faults, self._queries)
         return self._made
 
 

@@ -11,6 +11,11 @@ from adapter_sdk.ledger.base import State
 from adaptors.soap.notes import SharedNotes
 from adaptors.soap.record import Answer
 
+Exhibit = Mapping[str, Any] | None
+"""What is kept of a failed call; see `exhibit`. None if nothing was sent."""
+
+_FAILED = "failed_call"
+
 
 class CallJournal(Protocol):
     """The record of the effective calls of one event. `step` counts them from 1 in the order in which they are made.
@@ -33,13 +38,21 @@ class CallJournal(Protocol):
         """The call had its effect, and this is the answer."""
         ...
 
-    def not_applied(self, step: int) -> None:
+    def not_applied(self, step: int, exhibit: Exhibit) -> None:
         """The call had no effect: it was not sent, or turned away."""
+        ...
+
+    def in_doubt(self, step: int, exhibit: Exhibit) -> None:
+        """The call was sent, and what became of it is not known."""
+        ...
+
+    def unanswered(self, exhibit: Exhibit) -> None:
+        """A call that only asks has failed."""
         ...
 
 
 class NoCallJournal:
-    """Remembers nothing: for questions, for effects that may be repeated, and for direct use of a service."""
+    """Remembers nothing: for what `verify` asks, and for direct use of a service."""
 
     def answer_of(self, step: int, digest: str) -> Answer | None:
         return None
@@ -50,15 +63,40 @@ class NoCallJournal:
     def answered(self, step: int, answer: Answer) -> None:
         return None
 
-    def not_applied(self, step: int) -> None:
+    def not_applied(self, step: int, exhibit: Exhibit) -> None:
         return None
+
+    def in_doubt(self, step: int, exhibit: Exhibit) -> None:
+        return None
+
+    def unanswered(self, exhibit: Exhibit) -> None:
+        return None
+
+
+class FailedCalls(NoCallJournal):
+    """Keeps the last failed call alone: for effects that may be repeated, and are then asked for again whole."""
+
+    def __init__(self, notes: SharedNotes, claim: Claim) -> None:
+        self._notes = notes
+        self._claim = claim
+
+    def not_applied(self, step: int, exhibit: Exhibit) -> None:
+        self.unanswered(exhibit)
+
+    def in_doubt(self, step: int, exhibit: Exhibit) -> None:
+        self.unanswered(exhibit)
+
+    def unanswered(self, exhibit: Exhibit) -> None:
+        if exhibit is not None:
+            state = State.CALLING if self._claim.in_doubt else State.CLAIMED
+            self._notes.write(self._claim.key, self._claim.token, state, {_FAILED: exhibit})
 
 
 class LedgerCalls:
     """The calls of one claim, kept in the evidence of its ledger row.
 
-    The row is in state CALLING exactly while a call may have left and its outcome is not known; every other change goes
-    back to CLAIMED. Evidence: `{"calls": [{"operation", "digest", "message_id", "answer"?}, ...]}`.
+    The row is in state CALLING exactly while a call may have left and its outcome is not known. Evidence:
+    `{"calls": [{"operation", "digest", "message_id", "answer"?}, ...], "failed_call"?: the last call that failed}`.
     """
 
     def __init__(self, notes: SharedNotes, claim: Claim) -> None:
@@ -83,18 +121,28 @@ class LedgerCalls:
             *self._calls[: step - 1],
             {"operation": operation, "digest": digest, "message_id": message_id},
         ]
-        self._note(State.CALLING)
+        self._note()
 
     def answered(self, step: int, answer: Answer) -> None:
         self._calls[step - 1]["answer"] = _pack(answer)
-        self._note(State.CLAIMED)
+        self._note()
 
-    def not_applied(self, step: int) -> None:
+    def not_applied(self, step: int, exhibit: Exhibit) -> None:
         del self._calls[step - 1 :]
-        self._note(State.CLAIMED)
+        self._note(exhibit)
 
-    def _note(self, state: State) -> None:
-        evidence = {"calls": [dict(call) for call in self._calls]}
+    def in_doubt(self, step: int, exhibit: Exhibit) -> None:
+        self._note(exhibit)
+
+    def unanswered(self, exhibit: Exhibit) -> None:
+        self._note(exhibit)
+
+    def _note(self, exhibit: Exhibit = None) -> None:
+        # A handler may go on after a doubt: as long as one of its calls has no known end, the event is in doubt.
+        state = State.CLAIMED if all("answer" in call for call in self._calls) else State.CALLING
+        evidence: dict[str, Any] = {"calls": [dict(call) for call in self._calls]}
+        if exhibit is not None:
+            evidence[_FAILED] = exhibit
         self._notes.write(self._claim.key, self._claim.token, state, evidence)
         # The claim may be tried again at once, without another look at the ledger.
         self._claim.evidence = evidence

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -12,11 +12,13 @@ import structlog
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, InDoubt
 from adaptors.soap.contract import Contract, Request
+from adaptors.soap.exhibit import exhibit_of
 from adaptors.soap.faults import SoapFault
 from adaptors.soap.http import HttpEndpoint
-from adaptors.soap.journal import CallJournal, NoCallJournal
+from adaptors.soap.journal import CallJournal, Exhibit, NoCallJournal
 from adaptors.soap.outcome import FaultMapping, decide
 from adaptors.soap.record import Answer, CallRecord, Phase
+from adaptors.soap.redactor import Redactor
 from adaptors.soap.response import HttpError
 from adaptors.soap.settings import SoapSettings
 
@@ -29,9 +31,17 @@ class Backend:
 
     contract: Contract
     http: HttpEndpoint
+    redactor: Redactor
     timeout: float
     faults: FaultMapping = field(default_factory=dict)
     queries: Collection[str] = ()
+
+
+def make_backend(settings: SoapSettings, faults: FaultMapping, queries: Collection[str]) -> Backend:
+    """The backend that the settings describe; nothing is connected yet. Raises ConfigError."""
+    contract = Contract(settings)
+    http = HttpEndpoint(contract.endpoint, settings)
+    return Backend(contract, http, Redactor(settings), settings.timeout, faults, queries)
 
 
 def _random_id(step: str) -> str:
@@ -82,6 +92,7 @@ class SoapService:
         call = _Call(operation, self._backend)
         call.make(request, self._timeout)
         if (error := call.error(only_asks=True)) is not None:
+            self._journal.unanswered(call.exhibit(request))
             raise error from call.cause
         return call.value
 
@@ -101,14 +112,21 @@ class SoapService:
         error = call.error(only_asks=False)
         if isinstance(error, InDoubt):
             self._doubt = error
-        elif earlier is None and error is not None:
-            self._journal.not_applied(step)
-        elif earlier is None and call.answer is not None:
-            self._journal.answered(step, call.answer)
-            reach("soap.noted")
+        if earlier is None:
+            self._note(step, call, error, request)
         if error is not None:
             raise error from call.cause
         return call.value
+
+    def _note(self, step: int, call: "_Call", error: AdaptorError | None, request: Request) -> None:
+        """Write down what became of a call."""
+        if isinstance(error, InDoubt):
+            self._journal.in_doubt(step, call.exhibit(request))
+        elif error is not None:
+            self._journal.not_applied(step, call.exhibit(request))
+        elif call.answer is not None:
+            self._journal.answered(step, call.answer)
+            reach("soap.noted")
 
 
 def doubt_of(service: SoapService) -> InDoubt | None:
@@ -154,6 +172,10 @@ class _Call:
         self.record.status = answer.status
         self._read(answer)
 
+    def exhibit(self, request: Request) -> Exhibit:
+        """What is kept of the call if it failed."""
+        return exhibit_of(self.record, request.body, self._backend.redactor)
+
     def error(self, *, only_asks: bool) -> AdaptorError | None:
         """What the call amounts to."""
         return decide(self.record, self._backend.faults, only_asks=only_asks)
@@ -165,13 +187,16 @@ class _Call:
             self._failed(error)
             return
         if isinstance(value, SoapFault):
-            self.record.fault = value
+            redacted = self._backend.redactor.text
+            self.record.fault = replace(
+                value, reason=redacted(value.reason), detail_xml=value.detail_xml and redacted(value.detail_xml)
+            )
         else:
             self.value = value
 
     def _failed(self, error: Exception) -> None:
         self.cause = error
-        self.record.failure = str(error) or type(error).__name__
+        self.record.failure = self._backend.redactor.text(str(error)) or type(error).__name__
 
 
 @contextmanager
@@ -182,9 +207,8 @@ def connect(
 
     Raises ConfigError if the WSDL or a setting is wrong.
     """
-    contract = Contract(settings)
-    http = HttpEndpoint(contract.endpoint, settings)
+    backend = make_backend(settings, faults or {}, queries)
     try:
-        yield SoapService(Backend(contract, http, settings.timeout, faults or {}, queries))
+        yield SoapService(backend)
     finally:
-        http.close()
+        backend.http.close()

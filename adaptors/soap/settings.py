@@ -1,6 +1,7 @@
 """`[soap]`: where the service is, what it promises, and the limits of one call."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -13,6 +14,10 @@ _OWN_HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "soapaction", "te"}
     | {"transfer-encoding"}
 )
+
+
+_QUALIFIED = re.compile(r"(?:\{[^{}\s]+\})?[^\W\d][\w.-]*")
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SoapSettings(Section):
@@ -46,6 +51,12 @@ class SoapSettings(Section):
     username: str | None = Field(default=None, description="HTTP basic authentication")
     password: SecretStr | None = Field(default=None, description="HTTP basic authentication")
     http_headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="sent with every call")
+    soap_headers: Mapping[str, SecretStr] = Field(
+        default_factory=dict, description='SOAP headers of text, by "{namespace}name", sent with every call'
+    )
+    redact: tuple[str, ...] = Field(
+        default=(), description='"{namespace}name" of elements and attributes that are never stored or shown'
+    )
 
     @field_validator("endpoint")
     @classmethod
@@ -66,6 +77,21 @@ class SoapSettings(Section):
                 raise ValueError(f"the value of {name} has a line break or another character that is not ASCII text")
         return headers
 
+    @field_validator("redact")
+    @classmethod
+    def _names_are_qualified(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        check_names(names)
+        return names
+
+    @field_validator("soap_headers")
+    @classmethod
+    def _headers_are_qualified(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        check_names(headers, needs_namespace=True)
+        for name, value in headers.items():
+            if _NOT_XML.search(value.get_secret_value()):
+                raise ValueError(f"the value of {name} has a character that XML does not allow")
+        return headers
+
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:
         if (self.username is None) != (self.password is None):
@@ -75,6 +101,13 @@ class SoapSettings(Section):
         if self.username is not None and any(name.lower() == "authorization" for name in self.http_headers):
             raise ValueError("give username and password, or the header Authorization, not both")
         return self
+
+
+def check_names(names: Iterable[str], *, needs_namespace: bool = False) -> None:
+    """Raise ValueError for the first that is not "{namespace}name"; without a need, the name alone will do."""
+    for name in names:
+        if not _QUALIFIED.fullmatch(name) or (needs_namespace and not name.startswith("{")):
+            raise ValueError(f'{name!r} is not "{{namespace}}name"')
 
 
 def check_endpoint(endpoint: str) -> None:

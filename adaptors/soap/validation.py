@@ -1,7 +1,8 @@
 """BodySchema: is this body what the WSDL's own schema allows? zeep checks neither simple types nor facets."""
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -13,16 +14,18 @@ from adaptors.soap.vendored import WSDL, XSD, Vendored, references
 _XS = f"{{{XSD}}}"
 # More than these are the same fault again and again. Errors.
 _SHOWN = 5
+_PLACE = re.compile(r"Element '([^']*)'(?:, attribute '([^']*)')?:")
 
 
 class BodySchema:
     """All schemas of a WSDL as one. Raises ConfigError if libxml2, which is stricter than zeep, cannot use them.
 
     `parts` are the parts of rpc operations, which have a type and are no element of any schema: a name of our own for
-    each, and its type as "{namespace}name".
+    each, and its type as "{namespace}name". `secret` names elements and attributes whose values no fault may show.
     """
 
-    def __init__(self, vendored: Vendored, parts: Mapping[str, str]) -> None:
+    def __init__(self, vendored: Vendored, parts: Mapping[str, str], secret: Collection[str] = ()) -> None:
+        self._secret = frozenset(secret)
         # A compiled schema has one list of errors, so that two threads must not validate at a time.
         self._lock = threading.Lock()
         pieces = _Pieces(vendored)
@@ -40,7 +43,7 @@ class BodySchema:
     def faults(self, element: etree._Element) -> str:
         """What is wrong with a body element: each element, its value and the rule that it breaks. "" if nothing is."""
         with self._lock:
-            return "" if self._schema.validate(element) else _first(self._schema.error_log)
+            return "" if self._schema.validate(element) else _first(self._schema.error_log, self._secret)
 
     def faults_of_part(self, name: str, element: etree._Element) -> str:
         """As `faults`, for the part that was announced under this name."""
@@ -126,8 +129,16 @@ def _schema(namespace: str, kind: str, children: list[dict[str, str]]) -> bytes:
     return etree.tostring(root)
 
 
-def _first(log: Any) -> str:
+def _first(log: Any, secret: frozenset[str] = frozenset()) -> str:
     # What was rendered from values has no line numbers: they are 0.
-    lines = [(f"line {entry.line}: " if entry.line else "") + entry.message.rstrip(".") for entry in log]
+    lines = [(f"line {entry.line}: " if entry.line else "") + _shown(entry.message, secret) for entry in log]
     more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
     return "; ".join(lines[:_SHOWN]) + more
+
+
+def _shown(message: str, secret: frozenset[str]) -> str:
+    """What libxml2 says, which begins with what it speaks of."""
+    place = _PLACE.match(message)
+    if place and not secret.isdisjoint(place.groups()):
+        return f"{place.group()} breaks its type; its value is not shown"
+    return message.rstrip(".")

@@ -62,8 +62,8 @@ def erp(tmp_path: Path) -> Iterator[ErpServer]:
         yield server
 
 
-def _harness(adaptor: type[SoapAdaptor], erp: ErpServer) -> AdaptorHarness:
-    soap = {"wsdl": WSDL_FILE, "port": "Soap12", "endpoint": erp.url, "timeout": 2}
+def _harness(adaptor: type[SoapAdaptor], erp: ErpServer, **values: Any) -> AdaptorHarness:
+    soap = {"wsdl": WSDL_FILE, "port": "Soap12", "endpoint": erp.url, "timeout": 2, **values}
     # Attempts enough that no event meets the ERP's mischief with every one of them, whatever the order of the calls.
     return AdaptorHarness(adaptor, {"soap": soap, "retry": {"delays": [0.1] * 12}})
 
@@ -104,6 +104,50 @@ def test_a_refused_order_is_a_dead_letter_with_the_erps_words(erp: ErpServer) ->
     assert entry is not None
     assert (entry.state, entry.reason, entry.attempts) == (State.DEAD, "reject", 1)
     assert "{urn:erp}OrderRefused: order refused" in (entry.error or "")
+
+
+def test_what_was_said_in_a_failed_call_stays_with_the_event_without_its_secrets(erp: ErpServer) -> None:
+    """Request and answer of a refusal are there byte for byte, but for what is named in `redact`, errors included."""
+    with _harness(Booking, erp, redact=["{urn:erp}Customer", "{urn:erp}Reason"]) as shop:
+        shop.publish(_order(1, total=Decimal("99999.00")), _order(2, total=Decimal("1.005")))
+        shop.wait_until_settled()
+        refused, invalid = shop.entry(_order(1)), shop.entry(_order(2))
+    assert refused is not None
+    assert invalid is not None
+    said = (refused.evidence or {})["failed_call"]
+    assert (said["operation"], said["status"], said["phase"]) == ("CreateOrder", 500, "parse")
+    assert ":OrderNo>A-1</ns" in said["request"]
+    assert ":Customer>***</ns" in said["request"]
+    assert "<erp:Reason>***</erp:Reason><erp:CreditLimit>10000.00</erp:CreditLimit>" in said["answer"]
+    assert "ACME" not in str(refused.evidence)
+    assert "1.005" in str(invalid.error)
+
+
+def test_a_value_that_is_never_shown_is_not_shown_by_the_schema_either(erp: ErpServer) -> None:
+    """The error of an invalid request names the element, not its value."""
+    with _harness(Booking, erp, redact=["{urn:erp}Total"]) as shop:
+        shop.publish(_order(1, total=Decimal("1.005")))
+        shop.wait_until_settled()
+        entry = shop.entry(_order(1))
+    assert entry is not None
+    assert "Element '{urn:erp}Total': breaks its type; its value is not shown" in str(entry.error)
+    assert "1.005" not in str(entry.error)
+
+
+@pytest.mark.parametrize(("mode", "answer"), [(Mode.LOSE, ""), (Mode.GARBAGE, "<"), (Mode.TRUNCATE, "<?xml")])
+def test_what_was_said_in_a_doubtful_call_stays_with_the_doubt(erp: ErpServer, mode: Mode, answer: str) -> None:
+    """The request that left is there, and as much of an answer as came."""
+    erp.erp.turns.set(Mischief(mode))
+    with _harness(Booking, erp) as shop:
+        shop.publish(_order(1))
+        shop.wait_until_settled()
+        entry = shop.entry(_order(1))
+    assert entry is not None
+    assert entry.state is State.IN_DOUBT
+    said = (entry.evidence or {})["failed_call"]
+    assert ":OrderNo>A-1</ns" in said["request"]
+    assert said["answer"].startswith(answer)
+    assert bool(said["answer"]) == bool(answer)
 
 
 def test_a_lost_answer_without_verify_is_set_aside_in_doubt(erp: ErpServer) -> None:

@@ -1,6 +1,7 @@
 """`adaptor dead` on a local ledger, without a broker."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_show_says_all_that_is_known(ledger: Ledger) -> None:
         assert part in shown
     (row,) = document(adaptor("dead", "show", "a", "--json"))
     assert (row["state"], row["message"]["routing_key"]) == ("dead", "shop.placed")
+
+
+def test_show_has_what_was_said_in_the_failed_call(ledger: Ledger) -> None:
+    """Request and answer stand on lines of their own as they were, and what is not text is shown all the same."""
+    failed_call = {"operation": "Book", "status": 500, "request": "<a>\n</a>", "answer": b"<b>\xe9</b>"}
+    set_aside(ledger, replace(dead_letter("a"), evidence={"calls": [], "failed_call": failed_call}))
+    shown = adaptor("dead", "show", "a").output
+    assert "failed call operation  Book\n" in shown
+    assert "\nrequest of the failed call\n<a>\n</a>\n\nanswer of the failed call\n<b>\\xe9</b>\n" in shown
+    (row,) = document(adaptor("dead", "show", "a", "--json"))
+    assert row["evidence"]["failed_call"]["request"] == "<a>\n</a>"
 
 
 def test_one_id_of_two_sources_asks_which(ledger: Ledger) -> None:
