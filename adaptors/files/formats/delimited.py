@@ -1,58 +1,50 @@
-"""Delimited files: CSV and its relatives, one record per row, on the standard library's csv."""
+"""Delimited files: CSV and its relatives, one record per row."""
 
 import codecs
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.charset import named
-from adaptors.files.formats.record import Record, declared_fields, external_name, label, numbered, shown, validated
+from adaptors.files.formats.charset import codec_of, named
+from adaptors.files.formats.declared import DeclaredRecord, Form
+from adaptors.files.formats.dialect import Bare, Dialect, Row
+from adaptors.files.formats.record import (
+    BadRecord,
+    Record,
+    RecordT,
+    declared_fields,
+    external_name,
+    faults_of,
+    hexed,
+    label,
+    numbered,
+    shown,
+)
 from adaptors.files.formats.scalars import Reader, reader_of, to_text, unwrap
 
-_QUOTING = {"minimal": csv.QUOTE_MINIMAL, "all": csv.QUOTE_ALL, "none": csv.QUOTE_NONE}
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # all but tab, line feed, carriage return
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
-@dataclass(frozen=True)
-class _Options:
-    encoding: str | None = None
-    delimiter: str = ","
-    header: bool = True
-    quoting: str = "minimal"
-    quote: str = '"'
-    line_end: str = "\r\n"
-    decimal_point: str = "."
-    bom: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    name: str
-    title: str
-    read: Reader
-    optional: bool
-    decimal: bool
-
-
-class Delimited(Record):
+class Delimited(DeclaredRecord):
     r"""A record as a row of values, in the order of declaration.
 
     Class options: `encoding`, required; `delimiter`, one character; `header`, whether the first row names the columns;
-    `quoting` "minimal" (where needed), "all" or "none" (what would need quotes is refused); `quote`, a quote within a
-    value is doubled; `line_end`; `decimal_point`; `bom=True` writes a byte order mark and takes one off (UTF-8 only).
-    A field declared `| None` is empty for None. Times are written in ISO 8601, booleans as true and false.
+    `quoting` "minimal" (where needed), "text" (all but numbers and None), "all" or "none" (what would need quotes is
+    refused, or escaped if there is an `escape`); `quote`; `escape`, the character before a quote within a value, which
+    without it is doubled; `line_end`, when writing: any line end is read; `decimal_point`; `null`, what stands for None
+    in a field declared `| None` (a text that is the same is refused there); `bom=True` writes a byte order mark and
+    takes one off. Times are written in ISO 8601, booleans as true and false.
     """
 
-    _options: ClassVar[_Options] = _Options()
-    _form: ClassVar["_Form | None"] = None
+    _options: ClassVar[Dialect] = Dialect()
 
     def __init_subclass__(
         cls,
@@ -60,200 +52,174 @@ class Delimited(Record):
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool | None = None,
-        quoting: Literal["minimal", "all", "none"] | None = None,
+        quoting: Literal["minimal", "text", "all", "none"] | None = None,
         quote: str | None = None,
+        escape: str | None = None,
         line_end: Literal["\r\n", "\n", "\r"] | None = None,
         decimal_point: Literal[".", ","] | None = None,
+        null: str | None = None,
         bom: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in _Options.__dataclass_fields__ if name in kwargs}
-        super().__pydantic_init_subclass__(**kwargs)
-        cls._options = replace(cls._options, **given)
-        fields = declared_fields(cls)
-        cls._form = _compiled(cls, fields, cls._options) if fields else None
-
-    @classmethod
-    def encode_all(cls, records: Iterable[Self]) -> bytes:
-        return cls._ready().encode(cls, records)
-
-    @classmethod
-    def decode_all(cls, data: bytes) -> Iterator[Self]:
-        form = cls._ready()
-        for number, (line, row) in enumerate(form.rows(cls, data), 1):
-            where = f"{cls.__name__} record {number} (line {line})"
-            yield validated(cls, form.values(where, row), where)
-
-    @classmethod
-    def _ready(cls) -> "_Form":
-        if cls._form is None:
-            raise ConfigError(f"{label(cls)} has no fields, so there is nothing to write or read")
-        return cls._form
+    def _compile(cls, options: Dialect) -> "_Table":
+        faults = [f"{label(cls)}: {fault}" for fault in options.faults()]
+        columns = tuple(_columns(cls, faults))
+        if faults:
+            raise ConfigError(*faults)
+        table = _Table(columns, options, codec_of(str(options.encoding)))
+        try:
+            "".join(table.titles).encode(table.encoding)
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{label(cls)}: the names of the columns cannot be written: {error}") from error
+        return table
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """What is known of a class of rows once it is made, so that each row costs little."""
+class _Column:
+    name: str
+    title: str
+    place: str
+    read: Reader
+    optional: bool
+    number: bool
+    decimal: bool
 
+
+@dataclass(frozen=True, slots=True)
+class _Table(Form):
     columns: tuple[_Column, ...]
-    options: _Options
+    dialect: Dialect
     encoding: str
 
     @property
     def titles(self) -> list[str]:
         return [column.title for column in self.columns]
 
-    def _dialect(self) -> dict[str, Any]:
-        bare = self.options.quoting == "none"
-        return {
-            "delimiter": self.options.delimiter,
-            "quoting": _QUOTING[self.options.quoting],
-            "quotechar": None if bare else self.options.quote,
-            "strict": True,
-        }
-
-    def encode(self, cls: type[Record], records: Iterable[Record]) -> bytes:
+    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
         lines: list[str] = []
-        # csv quotes what the line end it was given contains, so it is given both characters; a value with the other
-        # one would else go out bare and break its row.
-        writer = csv.writer(_Lines(lines, self.options.line_end), lineterminator="\r\n", **self._dialect())
-        if self.options.header:
-            self._write(writer, "header", self.titles)
+        writer = self.dialect.writer(lines)
+        encoder = codecs.getincrementalencoder(self.encoding)()
+        encoded = [self.dialect.mark] if self.dialect.bom else []
+        if self.dialect.header:
+            writer.writerow(self.titles)
+            encoded.append(encoder.encode(lines.pop()))
         for number, record in numbered(cls, records):
             where = f"{cls.__name__} record {number}"
-            self._write(writer, where, self._texts(where, record.model_dump()))
-        return (codecs.BOM_UTF8 if self.options.bom else b"") + self._encoded(cls, lines)
-
-    def _texts(self, where: str, values: dict[str, Any]) -> list[str]:
-        texts = []
-        for column in self.columns:
-            value = values[column.name]
+            values = record.model_dump()
+            texts = [self._text(where, column, values[column.name]) for column in self.columns]
             try:
-                text = "" if value is None else to_text(value)
-            except ValueError as error:
-                raise FormatError(f"{where}, field {column.name}: {error}") from error
-            if found := _CONTROLS.search(text):
-                raise FormatError(f"{where}, field {column.name}: control character {named(found[0])} in {shown(text)}")
-            is_number = isinstance(value, (Decimal, float))
-            texts.append(text.replace(".", self.options.decimal_point) if is_number else text)
-        return texts
+                writer.writerow(texts)
+                encoded.append(encoder.encode(lines.pop()))
+            except csv.Error as error:
+                shown_texts = shown([str(text) for text in texts])
+                raise FormatError(f'{where}: {shown_texts} cannot be written with quoting="none" ({error})') from error
+            except UnicodeEncodeError as error:
+                raise self._unmappable(where, texts) from error
+        return b"".join(encoded)
 
-    def _write(self, writer: Any, where: str, texts: list[str]) -> None:
+    def _text(self, where: str, column: _Column, value: object) -> str | Bare:
+        if value is None:
+            return Bare(self.dialect.null)
         try:
-            writer.writerow(texts)
+            text = to_text(value)
+        except ValueError as error:
+            raise FormatError(f"{where}, {column.place}: {error}") from error
+        if found := _CONTROLS.search(text):
+            raise FormatError(f"{where}, {column.place}: control character {named(found[0])} in {shown(text)}")
+        if column.decimal:
+            text = text.replace(".", self.dialect.decimal_point)
+        if column.optional and text == self.dialect.null:
+            raise FormatError(f"{where}, {column.place}: {text!r} would be read as None; see null= in the class line")
+        return Bare(text) if column.number else text
+
+    def _unmappable(self, where: str, texts: list[str | Bare]) -> FormatError:
+        for column, text in zip(self.columns, map(str, texts), strict=True):
+            try:
+                text.encode(self.encoding)
+            except UnicodeEncodeError as error:
+                character = named(text[error.start])
+                return FormatError(f"{where}, {column.place}: {character} in {shown(text)} is not in {self.encoding}")
+        return FormatError(f"{where}: a delimiter, quote or line end is not in {self.encoding}")
+
+    def read(self, cls: type[RecordT], data: bytes) -> Iterator[RecordT | BadRecord]:
+        text, clean = self._decoded(cls, data)
+        rows = self.dialect.rows(text)
+        try:
+            if self.dialect.header and (titles := next(rows, Row([], 0, 0, 0)).values) != self.titles:
+                raise FormatError(f"{cls.__name__}: the header is {shown(titles)}, and {self.titles} is declared")
+            for number, row in enumerate(rows, 1):
+                try:
+                    yield self._record(cls, row.values, clean)
+                except _Unreadable as error:
+                    start, end = (self._offset(text[:at], data) for at in (row.start, row.end))
+                    where = f"{cls.__name__} record {number} (line {row.line}, at byte {start})"
+                    yield BadRecord(number, start, data[start:end], FormatError(f"{where}{error}"))
         except csv.Error as error:
-            raise FormatError(f'{where}: {texts!r} cannot be written with quoting="none" ({error})') from error
+            raise FormatError(f"{cls.__name__}: {error}") from error
 
-    def _encoded(self, cls: type[Record], lines: list[str]) -> bytes:
-        try:
-            return "".join(lines).encode(self.encoding)
-        except UnicodeEncodeError as error:
-            number = 1 - self.options.header
-            end = 0
-            for line in lines:
-                end += len(line)
-                if error.start < end:
-                    break
-                number += 1
-            raise FormatError(
-                f"{cls.__name__} record {number}: {named(error.object[error.start])} is not in {self.encoding}"
-            ) from error
-
-    def rows(self, cls: type[Record], data: bytes) -> Iterator[tuple[int, list[str]]]:
-        """Each record's values with the line of the file that its row ends in."""
-        reader = csv.reader(io.StringIO(self._decoded(cls, data), newline=""), **self._dialect())
-        try:
-            if self.options.header and (titles := next(reader, [])) != self.titles:
-                raise FormatError(f"{cls.__name__}: the header is {titles}, and {self.titles} is declared")
-            for row in reader:
-                if len(row) != len(self.columns):
-                    raise FormatError(
-                        f"{cls.__name__}: line {reader.line_num} has {len(row)} columns, "
-                        f"and {len(self.columns)} are declared"
-                    )
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise FormatError(f"{cls.__name__}: line {reader.line_num}: {error}") from error
-
-    def _decoded(self, cls: type[Record], data: bytes) -> str:
-        if data.startswith(codecs.BOM_UTF8) and self.encoding == "utf-8":
-            if not self.options.bom:
+    def _decoded(self, cls: type[RecordT], data: bytes) -> tuple[str, bool]:
+        """The text of a file, and whether there is nothing in it that is not of its encoding."""
+        if self.dialect.mark and data.startswith(self.dialect.mark):
+            if not self.dialect.bom:
                 raise FormatError(f"{cls.__name__}: the file begins with a byte order mark; bom=True would allow it")
-            data = data.removeprefix(codecs.BOM_UTF8)
+            data = data.removeprefix(self.dialect.mark)
         try:
-            return data.decode(self.encoding)
+            return data.decode(self.encoding), True
         except UnicodeDecodeError as error:
-            bad = data[error.start : error.end].hex()
-            raise FormatError(f"{cls.__name__}: byte {error.start}: 0x{bad} is not {self.encoding}") from error
+            try:
+                return data.decode(self.encoding, "surrogateescape"), False
+            except UnicodeDecodeError:
+                bad = hexed(data[error.start : error.end])
+                raise FormatError(f"{cls.__name__}: byte {error.start}: {bad} is not {self.encoding}") from error
 
-    def values(self, where: str, row: list[str]) -> dict[str, object]:
-        values: dict[str, object] = {}
-        for column, text in zip(self.columns, row, strict=True):
-            if column.optional and not text:
-                values[column.name] = None
-            elif column.decimal and self.options.decimal_point != ".":
-                if "." in text:
-                    raise FormatError(f"{where}, field {column.name}: {text!r} has a point in place of a comma")
-                values[column.name] = column.read(text.replace(self.options.decimal_point, "."))
-            else:
-                values[column.name] = column.read(text)
-        return values
+    def _offset(self, before: str, data: bytes) -> int:
+        """The byte of the file at which the text after this one begins."""
+        mark = self.dialect.mark if self.dialect.mark and data.startswith(self.dialect.mark) else b""
+        return len(mark) + len(before.encode(self.encoding, "surrogateescape"))
+
+    def _record(self, cls: type[RecordT], texts: list[str], clean: bool) -> RecordT:
+        if len(texts) != len(self.columns):
+            raise _Unreadable(f" has {len(texts)} columns, and {len(self.columns)} are declared: {shown(texts)}")
+        if not clean and (at := next((n for n, text in enumerate(texts) if _UNDECODED.search(text)), None)) is not None:
+            raise _Unreadable(f"{self._place(at, texts[at])} is not {self.encoding}")
+        values = {column.name: self._value(column, text) for column, text in zip(self.columns, texts, strict=True)}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first, *others = faults_of(error)
+            at = next((n for n, column in enumerate(self.columns) if column.name == first.field), None)
+            place = ":" if at is None else f"{self._place(at, texts[at])}:"
+            raise _Unreadable(f"{place} {'; '.join([first.reason, *map(str, others)])}") from error
+
+    def _value(self, column: _Column, text: str) -> object:
+        if column.optional and text == self.dialect.null:
+            return None
+        if column.decimal and self.dialect.decimal_point != ".":
+            # A point is left to be refused: it would separate thousands here.
+            return text if "." in text else column.read(text.replace(self.dialect.decimal_point, "."))
+        return column.read(text)
+
+    def _place(self, at: int, text: str) -> str:
+        raw = text.encode(self.encoding, "surrogateescape")
+        return f", {self.columns[at].place}: {hexed(raw)} ({len(raw)} bytes)"
 
 
-class _Lines:
-    """What csv writes to: it hands over each row whole, here with the line end that the file is to have."""
-
-    def __init__(self, lines: list[str], line_end: str) -> None:
-        self._lines = lines
-        self._line_end = line_end
-
-    def write(self, row: str, /) -> None:
-        self._lines.append(row[:-2] + self._line_end)
+class _Unreadable(Exception):
+    """A row that is no record; the text goes on from where it stands in the file."""
 
 
-def _compiled(cls: type[Record], fields: dict[str, FieldInfo], options: _Options) -> _Form:
-    faults = [f"{label(cls)}: {fault}" for fault in _option_faults(options)]
-    columns = []
-    for name, field in fields.items():
+def _columns(cls: type[Record], faults: list[str]) -> Iterator[_Column]:
+    for number, (name, field) in enumerate(declared_fields(cls).items(), 1):
         bare, optional, _ = unwrap(field.annotation)
         read = reader_of(bare)
         if read is None:
             faults.append(f"{label(cls, name)}: a column holds one value, and the field is declared {field.annotation}")
             continue
-        decimal = isinstance(bare, type) and issubclass(bare, (Decimal, float))
-        columns.append(_Column(name, external_name(name, field), read, optional, decimal))
-    if faults:
-        raise ConfigError(*faults)
-    encoding = codecs.lookup(str(options.encoding)).name
-    try:
-        "".join(column.title for column in columns).encode(encoding)
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"{label(cls)}: the names of the columns cannot be written: {error}") from error
-    return _Form(tuple(columns), options, encoding)
-
-
-def _option_faults(options: _Options) -> Iterator[str]:
-    if options.encoding is None:
-        yield 'say the encoding in the class line, such as encoding="utf-8" or "cp1252"'
-    else:
-        try:
-            name = codecs.lookup(options.encoding).name
-        except LookupError:
-            yield f"Python knows no encoding {options.encoding!r}"
-        else:
-            if options.bom and name != "utf-8":
-                yield f"bom=True needs the encoding utf-8, not {options.encoding}"
-    if len(options.delimiter) != 1 or options.delimiter in "\r\n":
-        yield f"the delimiter {options.delimiter!r} is not one character, or is a line end"
-    if len(options.quote) != 1 or options.quote in ("\r", "\n", options.delimiter):
-        yield f"the quote {options.quote!r} is not one character, or is the delimiter or a line end"
-    if options.quoting not in _QUOTING:
-        yield f"quoting {options.quoting!r} is not one of {', '.join(_QUOTING)}"
-    if options.line_end not in ("\r\n", "\n", "\r"):
-        yield f"line_end {options.line_end!r} is not one of '\\r\\n', '\\n', '\\r'"
-    if options.decimal_point not in (".", ","):
-        yield f"decimal_point {options.decimal_point!r} is neither '.' nor ','"
+        plain = bare if isinstance(bare, type) else str
+        decimal = issubclass(plain, (Decimal, float))
+        number_like = decimal or (issubclass(plain, int) and plain is not bool)
+        place = f"field {name} (column {number})"
+        yield _Column(name, external_name(name, field), place, read, optional, number_like, decimal)

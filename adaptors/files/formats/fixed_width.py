@@ -1,192 +1,163 @@
 """Fixed-width records: each field at its place, in an encoding that is always said."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any, ClassVar, Self, get_args, get_origin
-
-from pydantic.fields import FieldInfo
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.charset import Charset
-from adaptors.files.formats.kinds import Kind, Packed
-from adaptors.files.formats.record import Record, declared_fields, label, numbered, validated
-from adaptors.files.formats.scalars import unwrap
+from adaptors.files.formats.charset import Charset, Overpunch
+from adaptors.files.formats.composition import Composition, compose
+from adaptors.files.formats.declared import DeclaredRecord, Form
+from adaptors.files.formats.framing import Blocks, Described, Framing, Lengths, Prefix, ShortLines
+from adaptors.files.formats.layout import Fields, Misfit, checked
+from adaptors.files.formats.record import BadRecord, RecordT, hexed, label, numbered
 
 
 @dataclass(frozen=True)
 class _Options:
     encoding: str | None = None
+    overpunch: Overpunch | None = None
     line_end: bytes = b""
     short_lines: bool = False
+    prefix: Prefix | None = None
+    block_size: int = 27_998
+    blocking_factor: int = 1
+    block_fill: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """One field at its place; `offset` is in bytes from the start of the record."""
-
-    name: str
-    kind: Kind
-    offset: int
-    optional: bool
-    decimal: bool
-
-    def place(self) -> str:
-        return f"field {self.name} (offset {self.offset}, length {self.kind.length})"
-
-
-class FixedWidth(Record):
+class FixedWidth(DeclaredRecord):
     r"""A record of fields with a kind each, in the order of declaration: `sku: Annotated[str, Text(12)]`.
 
-    Class options: `encoding`, required; `line_end`, the bytes after each record, such as b"\r\n" (by default none:
-    records follow one another, as a mainframe's fixed record format has it); `short_lines=True` reads lines whose
-    trailing spaces were stripped, as LINE SEQUENTIAL files have them. A field declared `| None` is all spaces for None.
+    Fields may also be groups of their own fields (`Group`), tables (`Occurs`), and groups over the same bytes
+    (`Redefines`). A field declared `| None` is all spaces for None. A record whose length varies ends where its last
+    field does.
+
+    Class options: `encoding`, required; `overpunch`, how signs are punched over zoned digits (see `Zoned`); `line_end`,
+    the bytes after each record, such as b"\r\n" (by default none: records follow one another, as RECFM=F has it);
+    `short_lines=True`, lines have lost the spaces at their end, as in LINE SEQUENTIAL files; `prefix`, what stands
+    before each record: "rdw" the record descriptor word of RECFM=V, "bdw" that and block descriptor words (RECFM=VB
+    with its blocks, of `block_size` bytes at the most), "gnucobol" the length as GnuCOBOL writes it before records of
+    varying length; `blocking_factor`, the file is a whole number of blocks of so many records, the last one filled up
+    with records of the byte `block_fill`.
     """
 
     _options: ClassVar[_Options] = _Options()
-    _layout: ClassVar["_Layout | None"] = None
 
     def __init_subclass__(
         cls,
         *,
         encoding: str | None = None,
+        overpunch: Overpunch | None = None,
         line_end: bytes | None = None,
         short_lines: bool | None = None,
+        prefix: Prefix | None = None,
+        block_size: int | None = None,
+        blocking_factor: int | None = None,
+        block_fill: bytes | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in ("encoding", "line_end", "short_lines") if name in kwargs}
-        super().__pydantic_init_subclass__(**kwargs)
-        cls._options = replace(cls._options, **given)
-        fields = declared_fields(cls)
-        cls._layout = _compiled(cls, fields, cls._options) if fields else None
-
-    @classmethod
-    def encode_all(cls, records: Iterable[Self]) -> bytes:
-        layout = cls._ready()
-        return b"".join([layout.encode(cls, number, record) for number, record in numbered(cls, records)])
-
-    @classmethod
-    def decode_all(cls, data: bytes) -> Iterator[Self]:
-        layout = cls._ready()
-        for number, (start, line) in enumerate(layout.lines(cls, data), 1):
-            where = f"{cls.__name__} record {number} (at byte {start})"
-            yield validated(cls, layout.decode(where, line), where)
+    def _compile(cls, options: _Options) -> "_Layout":
+        if options.encoding is None:
+            raise ConfigError(f'{label(cls)}: say the encoding in the class line, such as encoding="cp037" or "ascii"')
+        try:
+            charset = Charset(options.encoding, options.overpunch)
+        except ValueError as error:
+            raise ConfigError(f"{label(cls)}: {error}") from error
+        composition = compose(cls, charset)
+        if faults := [f"{label(cls)}: {fault}" for fault in _faults(options, composition)]:
+            raise ConfigError(*faults)
+        framing = _framing(cls.__name__, options, composition.fields, charset.space)
+        return _Layout(composition.fields, framing, charset.space if options.short_lines else b"")
 
     @classmethod
     def record_length(cls) -> int:
-        """Bytes of one record, without its line end."""
-        return cls._ready().length
-
-    @classmethod
-    def _ready(cls) -> "_Layout":
-        if cls._layout is None:
-            raise ConfigError(f"{label(cls)} has no fields, so there is nothing to write or read")
-        return cls._layout
+        """Bytes of the longest record, without line end and descriptor words."""
+        form = cls._ready()
+        assert isinstance(form, _Layout)
+        return form.fields.high
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """What is known of a class of records once it is made, so that each record costs little."""
+class _Layout(Form):
+    fields: Fields
+    framing: Framing
+    slack: bytes
+    """The space that the ends of lines have lost, where they have."""
 
-    slots: tuple[_Slot, ...]
-    charset: Charset
-    line_end: bytes
-    short_lines: bool
-    length: int
+    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
+        return self.framing.join([self._encoded(cls, number, record) for number, record in numbered(cls, records)])
 
-    def encode(self, cls: type[Record], number: int, record: Record) -> bytes:
-        parts = []
-        for slot in self.slots:
-            value = getattr(record, slot.name)
-            try:
-                if value is None and slot.optional:
-                    parts.append(self.charset.space * slot.kind.length)
-                else:
-                    parts.append(slot.kind.encode(value, self.charset))
-            except ValueError as error:
-                raise FormatError(f"{cls.__name__} record {number}, {slot.place()}: {error}") from error
-        parts.append(self.line_end)
+    def _encoded(self, cls: type[RecordT], number: int, record: RecordT) -> bytes:
+        parts: list[bytes] = []
+        try:
+            self.fields.encode(record, None, parts)
+        except Misfit as misfit:
+            misfit.offset = sum(map(len, parts))
+            raise _error(f"{cls.__name__} record {number}", misfit) from misfit.__cause__
         return b"".join(parts)
 
-    def lines(self, cls: type[Record], data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Each record's bytes, without its line end and at full length, with the byte at which it starts."""
-        return self._split(cls, data) if self.short_lines else self._cut(cls, data)
-
-    def _split(self, cls: type[Record], data: bytes) -> Iterator[tuple[int, bytes]]:
-        start = 0
-        for line in data.removesuffix(self.line_end).split(self.line_end) if data else ():
-            if len(line) > self.length:
-                raise FormatError(
-                    f"{cls.__name__}: the line at byte {start} is {len(line)} bytes long and a record has {self.length}"
-                )
-            yield start, line + self.charset.space * (self.length - len(line))
-            start += len(line) + len(self.line_end)
-
-    def _cut(self, cls: type[Record], data: bytes) -> Iterator[tuple[int, bytes]]:
-        for start in range(0, len(data), self.length + len(self.line_end)):
-            line = data[start : start + self.length]
-            end = data[start + self.length :][: len(self.line_end)]
-            if len(line) < self.length:
-                raise FormatError(
-                    f"{cls.__name__}: the file ends within the record at byte {start}, "
-                    f"after {len(line)} of {self.length} bytes: 0x{line.hex()}"
-                )
-            # The last record may lack its line end: many programs leave it out, and the record itself is whole.
-            if end != self.line_end and start + self.length < len(data):
-                raise FormatError(
-                    f"{cls.__name__}: after the record at byte {start} stands 0x{end.hex()} in place of the line end "
-                    f"0x{self.line_end.hex()}; the record is not {self.length} bytes long"
-                )
-            yield start, line
-
-    def decode(self, where: str, line: bytes) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for slot in self.slots:
-            raw = line[slot.offset : slot.offset + slot.kind.length]
-            if slot.optional and not raw.strip(self.charset.space):
-                values[slot.name] = None
-                continue
+    def read(self, cls: type[RecordT], data: bytes) -> Iterator[RecordT | BadRecord]:
+        for number, (start, raw) in enumerate(self.framing.cut(data), 1):
+            where = f"{cls.__name__} record {number} (at byte {start})"
             try:
-                value = slot.kind.decode(raw, self.charset)
-            except ValueError as error:
-                raise FormatError(f"{where}, {slot.place()}: {error}") from error
-            values[slot.name] = Decimal(value) if slot.decimal else value
-        return values
+                yield self._decoded(cls, where, raw)
+            except FormatError as error:
+                yield BadRecord(number, start, raw, error)
+
+    def _decoded(self, cls: type[RecordT], where: str, raw: bytes) -> RecordT:
+        if self.slack:
+            raw = raw.ljust(self.fields.high, self.slack)
+        try:
+            values, end = self.fields.decode(raw, 0, None)
+            record = checked(cls, self.fields, values, raw, 0, None)
+        except Misfit as misfit:
+            raise _error(where, misfit) from misfit.__cause__
+        if rest := raw[end:].strip(self.slack) if self.slack else raw[end:]:
+            raise FormatError(f"{where}: after the last field, at offset {end}, stand {len(rest)} bytes: {hexed(rest)}")
+        return record
 
 
-def _compiled(cls: type[Record], fields: dict[str, FieldInfo], options: _Options) -> _Layout:
-    if options.encoding is None:
-        raise ConfigError(f'{label(cls)}: say the encoding in the class line, such as encoding="cp037" or "ascii"')
-    try:
-        charset = Charset(options.encoding)
-    except ValueError as error:
-        raise ConfigError(f"{label(cls)}: {error}") from error
-    faults: list[str] = []
-    slots: list[_Slot] = []
-    offset = 0
-    for name, field in fields.items():
-        bare, optional, extras = unwrap(field.annotation)
-        kinds = [extra for extra in (*field.metadata, *extras) if isinstance(extra, Kind)]
-        if len(kinds) != 1:
-            faults.append(f"{label(cls, name)}: give it one kind, as in Annotated[int, Zoned(5)]; it has {len(kinds)}")
-            continue
-        faults += [f"{label(cls, name)}: {fault}" for fault in kinds[0].faults(charset, _plain_type(bare))]
-        slots.append(_Slot(name, kinds[0], offset, optional, bare is Decimal))
-        offset += kinds[0].length
+def _error(where: str, misfit: Misfit) -> FormatError:
+    field = f", field {misfit.path}" if misfit.path else ""
+    return FormatError(f"{where}{field} (offset {misfit.offset}, length {misfit.length}): {misfit}")
+
+
+def _faults(options: _Options, composition: Composition) -> Iterator[str]:
+    fixed = composition.fields.low == composition.fields.high
     if options.short_lines and not options.line_end:
-        faults.append(f"{label(cls)}: short_lines needs a line_end to tell where a line ends")
-    if options.line_end and any(isinstance(slot.kind, Packed) for slot in slots) and options.short_lines:
-        faults.append(f"{label(cls)}: a Packed field can hold the bytes of a line end, so short_lines cannot be read")
-    if faults:
-        raise ConfigError(*faults)
-    return _Layout(tuple(slots), charset, options.line_end, options.short_lines, offset)
+        yield "short_lines needs a line_end to tell where a line ends"
+    if options.short_lines and composition.binary:
+        yield "a packed or binary field can hold the bytes of a line end, so short_lines cannot be read"
+    if composition.uneven and options.prefix is None and not options.line_end:
+        yield "Redefines has layouts of different lengths; fill up the shorter ones with a Bytes field, or say prefix"
+    if options.prefix not in (None, "rdw", "bdw", "gnucobol"):
+        yield f"prefix {options.prefix!r} is not one of 'rdw', 'bdw', 'gnucobol'"
+    if options.prefix and (options.line_end or options.blocking_factor > 1):
+        yield "records with a prefix have neither a line_end nor a blocking_factor"
+    if not 16 <= options.block_size <= 32_760:
+        yield f"block_size {options.block_size} is not 16 to 32760 bytes"
+    if (options.blocking_factor > 1) != (len(options.block_fill) == 1):
+        yield "blocking_factor is 2 or more, and block_fill is the one byte that fills up the last block"
+    if options.blocking_factor > 1 and (options.short_lines or not fixed):
+        yield "a blocking_factor needs records of one length"
 
 
-def _plain_type(bare: Any) -> Any:
-    """The type behind a Literal, whose choices are of one type; any other type is itself."""
-    return type(get_args(bare)[0]) if get_origin(bare) is not None and get_args(bare) else bare
+def _framing(name: str, options: _Options, fields: Fields, space: bytes) -> Framing:
+    if options.prefix is not None:
+        described = Described(name, options.prefix != "gnucobol")
+        return Blocks(name, options.block_size, described) if options.prefix == "bdw" else described
+    if options.short_lines:
+        return ShortLines(name, fields.high, options.line_end, space)
+
+    def end_of(data: bytes, start: int) -> int:
+        try:
+            return fields.decode(data, start, None)[1]
+        except Misfit as misfit:
+            raise _error(f"{name}: the record at byte {start}", misfit) from misfit.__cause__
+
+    measure = None if fields.low == fields.high else end_of
+    return Lengths(name, fields.high, options.line_end, measure, options.blocking_factor, options.block_fill)

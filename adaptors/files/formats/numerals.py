@@ -40,7 +40,8 @@ def _parts(value: int | Decimal) -> tuple[bool, str, int]:
 
 def number_of(negative: bool, digits: str, decimals: int) -> int | Decimal:
     """The number that these digits are: an int without decimals, else a Decimal with exactly that many."""
-    if not decimals:
-        return -int(digits) if negative else int(digits)
+    if decimals <= 0:
+        number = int(digits + "0" * -decimals)
+        return -number if negative else number
     negative = negative and bool(digits.strip("0"))
-    return Decimal((int(negative), tuple(map(int, digits)), -decimals))
+    return Decimal(f"{'-' * negative}{digits}e-{decimals}")

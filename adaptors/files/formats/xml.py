@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, cast
 
 from lxml import etree
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.record import Record, declared_fields, label, numbered, validated
-from adaptors.files.formats.xml_shape import Element, Member, fill, members_of, values_of
+from adaptors.files.formats.declared import DeclaredRecord, Form
+from adaptors.files.formats.record import BadRecord, Record, RecordT, label, numbered, validated
+from adaptors.files.formats.xml_document import Element, Schema, parse
+from adaptors.files.formats.xml_shape import Member, fill, members_of, values_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class _Options:
     xsd: str | Path | None = None
 
 
-class XmlRecord(Record):
+class XmlRecord(DeclaredRecord):
     """A record as an XML element, in the order of declaration; None is an element or attribute left out.
 
     Class options: `root`, the name of the document element; `record`, the name of each record's element within it, or
@@ -35,7 +37,6 @@ class XmlRecord(Record):
     """
 
     _options: ClassVar[_Options] = _Options()
-    _form: ClassVar["_Form | None"] = None
 
     def __init_subclass__(
         cls,
@@ -51,43 +52,20 @@ class XmlRecord(Record):
         super().__init_subclass__(**kwargs)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in _Options.__dataclass_fields__ if name in kwargs}
-        super().__pydantic_init_subclass__(**kwargs)
-        cls._options = replace(cls._options, **given)
-        fields = declared_fields(cls)
-        cls._form = _compiled(cls, cls._options) if fields and cls._options.root else None
-
-    @classmethod
-    def encode_all(cls, records: Iterable[Self]) -> bytes:
-        return cls._ready().encode(cls, records)
-
-    @classmethod
-    def decode_all(cls, data: bytes) -> Iterator[Self]:
-        form = cls._ready()
-        for number, element in enumerate(form.elements(cls, data), 1):
-            where = f"{cls.__name__} record {number} (line {element.sourceline})"
-            yield validated(cls, values_of(element, form.members, where), where)
-
-    @classmethod
-    def _ready(cls) -> "_Form":
-        if cls._form is None:
-            raise ConfigError(f"{label(cls)} has no fields, or no root in its class line: it is a part of others")
-        return cls._form
+    def _compile(cls, options: _Options) -> "_Form | None":
+        return _compiled(cls, options) if options.root else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """What is known of a class of documents once it is made."""
-
+class _Form(Form):
     members: tuple[Member, ...]
     root: str
     record: str | None
     namespaces: Any  # lxml-stubs does not know that None stands for the default namespace
     encoding: str
-    schema: etree.XMLSchema | None
+    schema: Schema | None
 
-    def encode(self, cls: type[Record], records: Iterable[Record]) -> bytes:
+    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
         root = etree.Element(self.root, nsmap=self.namespaces)
         number = 0
         for number, record in numbered(cls, records):
@@ -97,49 +75,44 @@ class _Form:
             fill(element, self.members, record.model_dump(), f"{cls.__name__} record {number}")
         if self.record is None and number == 0:
             raise FormatError(f"{cls.__name__}: the document is one record, and there is none")
-        self._check(cls, root)
+        for child, reasons in self._schema_faults(root).items():
+            raise FormatError(f"{cls.__name__}{_record(child)} breaks its schema: {reasons}")
         return cast(bytes, etree.tostring(root, xml_declaration=True, encoding=self.encoding))
 
-    def elements(self, cls: type[Record], data: bytes) -> Iterator[Element]:
-        """The element of each record, from a document that has been checked as a whole."""
-        root = _parsed(cls, data)
+    def read(self, cls: type[RecordT], data: bytes) -> Iterator[RecordT | BadRecord]:
+        try:
+            root = parse(data)
+        except ValueError as error:
+            raise FormatError(f"{cls.__name__}: {error}") from error
         if root.tag != self.root:
             raise FormatError(f"{cls.__name__}: the document element is {root.tag}, and {self.root} is declared")
-        self._check(cls, root)
-        if self.record is None:
-            yield root
-            return
-        for element in root:
-            if element.tag != self.record:
-                raise FormatError(f"{cls.__name__}: line {element.sourceline}: {element.tag} in place of {self.record}")
-            yield element
+        broken = self._schema_faults(root)
+        if None in broken:
+            raise FormatError(f"{cls.__name__} breaks its schema: {broken[None]}")
+        for number, element in enumerate([root] if self.record is None else root, 1):
+            where = f"{cls.__name__} record {number} (line {element.sourceline})"
+            try:
+                yield self._read(cls, element, where, broken.get(number))
+            except FormatError as error:
+                yield BadRecord(number, None, etree.tostring(element, with_tail=False), error)
 
-    def _check(self, cls: type[Record], root: Element) -> None:
-        if self.schema is not None and not self.schema.validate(root):
-            log: Any = self.schema.error_log  # lxml-stubs does not know that it can be iterated
-            faults = "; ".join(f"line {fault.line}: {fault.message}" for fault in log)
-            raise FormatError(f"{cls.__name__} breaks its schema: {faults}")
+    def _read(self, cls: type[RecordT], element: Element, where: str, broken: str | None) -> RecordT:
+        if broken is not None:
+            raise FormatError(f"{where} breaks its schema: {broken}")
+        if self.record is not None and element.tag != self.record:
+            raise FormatError(f"{where}: {element.tag} in place of {self.record}")
+        return validated(cls, values_of(element, self.members, where), where)
 
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+    def _schema_faults(self, root: Element) -> dict[int | None, str]:
+        """What breaks the schema, by the number of the record, or None if it is in none of them."""
+        found: dict[int | None, list[str]] = {}
+        for child, reason in self.schema.faults(root) if self.schema else ():
+            found.setdefault(1 if self.record is None else child, []).append(reason)
+        return {child: "; ".join(reasons) for child, reasons in found.items()}
 
 
-def _parsed(cls: type[Record], data: bytes) -> Element:
-    try:
-        root = etree.fromstring(data, _parser())
-    except etree.XMLSyntaxError as error:
-        raise FormatError(f"{cls.__name__}: not well-formed XML: {error}") from error
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise FormatError(f"{cls.__name__}: the document has a DTD, which is refused")
-    return root
+def _record(number: int | None) -> str:
+    return "" if number is None else f" record {number}"
 
 
 def _compiled(cls: type[XmlRecord], options: _Options) -> _Form:
@@ -168,8 +141,7 @@ def _compiled(cls: type[XmlRecord], options: _Options) -> _Form:
     return _Form(members, root, record, namespaces, options.encoding, schema)
 
 
-def _schema(cls: type[Record], path: str | Path) -> etree.XMLSchema:
+def _schema(cls: type[Record], path: str | Path) -> Schema:
     """The schema of a path, which is relative to the folder of the module that declares the class."""
     module = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    file = (Path(module).parent if module else Path()) / path
-    return etree.XMLSchema(etree.parse(file, _parser()))
+    return Schema((Path(module).parent if module else Path()) / path)

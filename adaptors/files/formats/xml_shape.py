@@ -12,8 +12,7 @@ from adaptors.files.errors import FormatError
 from adaptors.files.formats.charset import named
 from adaptors.files.formats.record import Record, declared_fields, external_name, label, shown
 from adaptors.files.formats.scalars import Reader, reader_of, to_text, unwrap
-
-Element = etree._Element  # lxml publishes the type under no other name
+from adaptors.files.formats.xml_document import Element
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
