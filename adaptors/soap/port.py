@@ -11,6 +11,7 @@ from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 from adapter_sdk.errors import ConfigError
 from adaptors.soap.envelope import SOAP_11, SOAP_12
 from adaptors.soap.settings import SoapSettings, check_endpoint
+from adaptors.soap.unresolved import unresolved
 from adaptors.soap.vendored import Vendored
 
 
@@ -19,8 +20,12 @@ class Port:
 
     def __init__(self, vendored: Vendored, settings: SoapSettings) -> None:
         wsdl = str(settings.wsdl)
-        self.types, services = _load(vendored, wsdl)
-        port = _choose(_soap_ports(services), settings)
+        document, left_out = read_document(vendored, wsdl)
+        # What zeep cannot resolve it leaves out with a warning, and a handler would find the operation missing.
+        if left_out:
+            raise ConfigError(*(f"{fault}; mend it, or take that operation out" for fault in left_out))
+        self.types = document.types
+        port = _choose(_soap_ports(document.services), settings)
         self.binding = port.binding
         _check_actions(port.binding, wsdl)
         self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
@@ -38,7 +43,8 @@ class _Files(zeep.Transport):
         return self._vendored.content(url)
 
 
-def _load(vendored: Vendored, wsdl: str) -> tuple[Any, Mapping[str, Any]]:
+def read_document(vendored: Vendored, wsdl: str) -> tuple[Document, list[str]]:
+    """What zeep makes of a WSDL, and a sentence for each operation that it leaves out. Raises ConfigError."""
     settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False)
     with warnings.catch_warnings(record=True) as left_out:
         warnings.simplefilter("always", UserWarning)
@@ -48,11 +54,9 @@ def _load(vendored: Vendored, wsdl: str) -> tuple[Any, Mapping[str, Any]]:
         except ConfigError:
             raise
         except Exception as error:  # zeep fails in many ways on a WSDL that is not one
-            raise ConfigError(f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}") from error
-    # What zeep cannot resolve it leaves out with a warning, and a handler would find the operation missing.
-    if faults := [str(warning.message) for warning in left_out if warning.category is UserWarning]:
-        raise ConfigError(*(f"wsdl: {wsdl}: {fault}; mend it, or take that operation out" for fault in faults))
-    return document.types, document.services
+            faults = [f"wsdl: {fault}" for fault in unresolved(vendored)]
+            raise ConfigError(*(faults or [f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}"])) from error
+    return document, [f"wsdl: {wsdl}: {one.message}" for one in left_out if one.category is UserWarning]
 
 
 def _soap_ports(services: Mapping[str, Any]) -> list[tuple[str, str, Any]]:

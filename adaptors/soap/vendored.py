@@ -6,8 +6,10 @@ and line that asks for it, and nothing outside the folder can be reached.
 
 import os
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
@@ -49,7 +51,45 @@ class Vendored:
             if own is None:
                 raise ConfigError(f"{self.root}: {location} is asked for, and no import names it")
             return own.read_bytes()
-        return etree.tostring(self.documents[location], encoding="utf-8")
+        return etree.tostring(self._as_included(location), encoding="utf-8")
+
+    def _as_included(self, location: str) -> etree._Element:
+        """The document, with the namespace of the one that includes it if it has none of its own.
+
+        zeep would give it the default namespace of the including document, which in a WSDL is often that of WSDL.
+        """
+        root = self.documents[location]
+        if root.tag != f"{{{XSD}}}schema" or None in root.nsmap:
+            return root
+        namespaces = list(self._namespaces(location, root, frozenset({location})))
+        if root.get("targetNamespace") is not None or len(namespaces) != 1 or not namespaces[0]:
+            return root
+        nsmap: dict[Any, str] = {**root.nsmap, None: namespaces[0]}
+        included = etree.Element(root.tag, {**dict(root.attrib), "targetNamespace": namespaces[0]}, nsmap)
+        included.extend(deepcopy(child) for child in root)
+        return included
+
+    def schemas(self) -> Iterator[tuple[str, str, etree._Element]]:
+        """Every schema with the location of its document and its namespace; "" is none.
+
+        A schema without a namespace is of those that include it, and comes once for each of them.
+        """
+        for key, root in self.documents.items():
+            inside = [root] if root.tag == f"{{{XSD}}}schema" else root.iterfind(f"{{{WSDL}}}types/{{{XSD}}}schema")
+            for schema in inside:
+                for namespace in self._namespaces(key, schema, frozenset({key})) or ("",):
+                    yield key, namespace, schema
+
+    def _namespaces(self, key: str, schema: etree._Element, seen: frozenset[str]) -> dict[str, None]:
+        if (own := schema.get("targetNamespace")) is not None:
+            return {own: None}
+        found: dict[str, None] = {}
+        for other, root in self.documents.items():
+            for reference in references(other, root) if other not in seen else ():
+                includer = reference.element.getparent()
+                if reference.key == key and includer is not None and reference.element.tag != f"{{{XSD}}}import":
+                    found |= self._namespaces(other, includer, seen | {other})
+        return found
 
 
 def collect(wsdl: Path, folder: Path | None = None) -> Vendored:
