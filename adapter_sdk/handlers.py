@@ -212,7 +212,9 @@ def _describe(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def read_handlers(cls: type, handle_type: type | None, localns: Mapping[str, Any]) -> dict[str, HandlerSpec]:
+def read_handlers(
+    cls: type, handle_type: type | None, localns: Mapping[str, Any], *, takes_lists: bool = False
+) -> dict[str, HandlerSpec]:
     """The handlers of an adaptor class by event type. Raises ConfigError with every fault of the class at once."""
     specs: dict[str, HandlerSpec] = {}
     faults: list[str] = []
@@ -222,6 +224,8 @@ def read_handlers(cls: type, handle_type: type | None, localns: Mapping[str, Any
         except ConfigError as error:
             faults += error.faults
             continue
+        if spec.takes_list and not takes_lists:
+            faults.append(f"{spec.where_defined}: takes a list; a handler of this base takes one event, `Event[…]`")
         if first := specs.get(spec.event_type):
             faults.append(
                 f"{spec.where_defined}: handles {spec.event_type!r}, as does {first.name} ({first.where_defined}); "
@@ -252,9 +256,6 @@ def _read(
     hints = hints_of(place, handler.function, localns)
     in_batches = takes_list(hints.get(parameters[0]))
     if in_batches:
-        if not getattr(cls, "_takes_lists", False):
-            wanted = f"{parameters[0]}: Event[YourData]"
-            raise ConfigError(f"{place}: takes a list of events; a handler of this base takes one: write `{wanted}`")
         hints = hints_for_each(place, parameters[0], hints)
     data_type = event_data_type(place, parameters[0], hints)
     if len(parameters) > 1:

@@ -36,6 +36,12 @@ class Connection(sqlalchemy.Connection):
             raise PermanentError("a handler does not close its connection: return or raise")
         super().close()
 
+    def settle(self) -> None:
+        """Called by the toolkit between the handlers of one transaction: savepoints and options end with a handler."""
+        while (savepoint := self.get_nested_transaction()) is not None:
+            savepoint.commit()
+        self._execution_options = self.engine.get_execution_options()
+
 
 def make_engine(url: str) -> Engine:
     """An engine whose pooled connections are looked at before use, so that a dead one fails no event.

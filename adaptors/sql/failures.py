@@ -36,6 +36,11 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
     return TransientError(f"{type(error).__name__}: {error}")
 
 
+def passes_at_once(error: exc.SQLAlchemyError) -> bool:
+    """Whether the same transaction may succeed if it is begun anew: after a deadlock, a conflict, a dead connection."""
+    return isinstance(error, exc.DBAPIError) and (error.connection_invalidated or _code(error).startswith("40"))
+
+
 def _code(error: exc.DBAPIError) -> str:
     cause = error.orig
     codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))

@@ -1,13 +1,13 @@
-"""One transaction for one event, which knows whether somebody else has ended it, and what became of it."""
+"""One transaction for one event or several, which knows whether somebody else has ended it, and what became of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
-from adapter_sdk.errors import InDoubt
 from adaptors.sql.connection import Connection, guarded
+from adaptors.sql.dialects import Dialect, HiddenEnd
 
 HIDDEN_END = (
     "the transaction was ended before the handler returned (COMMIT, ROLLBACK, or a statement that ends it by itself): a"
@@ -17,17 +17,18 @@ HIDDEN_END = (
 
 
 class Transaction:
-    """A transaction that is begun and ended here.
+    """A transaction that is begun and ended here. `committing` says that COMMIT was sent: an error may be its answer.
 
-    `committing` says that COMMIT was sent, so that an error may be its lost answer. `seconds` limits each statement on
-    PostgreSQL.
+    `seconds` limits each statement, where the database can. A transaction with a `turn` waits for others of that name.
     """
 
-    def __init__(self, engine: Engine, seconds: float) -> None:
+    def __init__(self, engine: Engine, dialect: Dialect, seconds: float, *, turn: str | None = None) -> None:
         self.committing = False
         self._engine = engine
+        self._dialect = dialect
         self._seconds = seconds
-        self._number: int | None = None
+        self._turn = turn
+        self._mark: Any = None
 
     @contextmanager
     def open(self) -> Iterator[Connection]:
@@ -35,35 +36,32 @@ class Transaction:
         connection = Connection(self._engine)
         try:
             with connection.begin():
-                if self._engine.dialect.name == "postgresql":
-                    self._number = self._begin(connection)
+                if self._turn is not None:
+                    self._dialect.take_turn(connection, self._turn)
+                self._mark = self._dialect.begin(connection, self._seconds)
                 with guarded(connection):
                     yield connection
                 self.committing = True
         finally:
             connection.close()
 
-    def _begin(self, connection: Connection) -> int:
-        """One round trip for both: the time limit, and the number that PostgreSQL knows this transaction by."""
-        statement = "SELECT txid_current() FROM (SELECT set_config('statement_timeout', :limit, true)) AS limited"
-        return int(connection.scalar(text(statement), {"limit": str(round(self._seconds * 1000))}) or 0)
+    def limit(self, connection: Connection, seconds: float) -> None:
+        """Give the statements that follow another limit."""
+        if seconds != self._seconds:
+            self._dialect.limit(connection, seconds)
+            self._seconds = seconds
+
+    def after_handler(self, connection: Connection) -> None:
+        """Let nothing of a handler reach the next one but its rows. Raises HiddenEnd if the driver knows of one."""
+        if not self._dialect.lasts(connection):
+            raise HiddenEnd(HIDDEN_END)
+        connection.settle()
 
     def check(self, connection: Connection) -> None:
-        """Raises InDoubt if the connection is no longer in this transaction."""
-        if self._number is not None:
-            same = connection.scalar(text("SELECT txid_current()")) == self._number
-        else:
-            same = bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
-        if not same:
-            raise InDoubt(HIDDEN_END)
+        """Raises HiddenEnd if the connection is no longer in this transaction."""
+        if not self._dialect.same(connection, self._mark):
+            raise HiddenEnd(HIDDEN_END)
 
     def fate(self) -> str | None:
-        """What PostgreSQL knows of it afterwards: "committed", "aborted" or "in progress". None if nobody can tell."""
-        if self._number is None:
-            return None
-        try:
-            with self._engine.connect() as connection:
-                found = connection.scalar(text("SELECT txid_status(:number)"), {"number": self._number})
-        except SQLAlchemyError:
-            return None
-        return None if found is None else str(found)
+        """What the server knows of it afterwards: "committed", "aborted" or "in progress". None if nobody can tell."""
+        return None if self._mark is None else self._dialect.fate(self._engine, self._mark)

@@ -21,7 +21,7 @@ from adapter_sdk.transport.base import Delivery
 from adaptors.files.adaptor import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
-from adaptors.sql.adaptor import DatabaseFamily, SqlFamily
+from adaptors.sql.family import DatabaseFamily, SqlFamily
 from samples.shop.events import OrderBooked, OrderPlaced
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse_adaptor import WarehouseAdaptor

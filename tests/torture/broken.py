@@ -30,7 +30,7 @@ from adapter_sdk.transport.rabbitmq import RabbitMQTransport
 from adaptors.files import adaptor as files
 from adaptors.files.staging import Staged
 from adaptors.soap.journal import LedgerCalls
-from adaptors.sql.adaptor import SqlFamily
+from adaptors.sql.family import SqlFamily
 
 
 @dataclass(frozen=True, slots=True)

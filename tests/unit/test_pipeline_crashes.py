@@ -20,7 +20,7 @@ from adapter_sdk.ledger.sqlite import SqliteDatabase
 from adapter_sdk.replies import reply_id
 from adapter_sdk.transport.base import Message
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
-from adaptors.sql.adaptor import SqlFamily
+from adaptors.sql.family import SqlFamily
 from tests.bench import Bench, BenchLedger, Killed, no_logs
 
 RETRY = RetryPolicy(immediate=0, delays=(5, 5, 5, 5))

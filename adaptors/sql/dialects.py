@@ -1,0 +1,108 @@
+"""What differs between databases inside a transaction: time limits, and whether the transaction is still the same."""
+
+import zlib
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapter_sdk.errors import InDoubt
+
+
+class HiddenEnd(InDoubt):
+    """A handler, or something that its statements set off, ended the transaction."""
+
+
+class Dialect:
+    """A database of which only what DB-API says is known: no limits, and no hidden end is noticed."""
+
+    def begin(self, connection: Connection, seconds: float) -> Any:
+        """The first statement of a transaction; statements are limited to `seconds`. What `same` knows it by."""
+        return None
+
+    def limit(self, connection: Connection, seconds: float) -> None:
+        """From here on, until the end of the transaction, no statement takes longer."""
+
+    def take_turn(self, connection: Connection, name: str) -> None:
+        """Wait until no other transaction of this name is under way that took its turn."""
+
+    def lasts(self, connection: Connection) -> bool:
+        """Whether the driver knows of a transaction, without asking the server."""
+        return True
+
+    def same(self, connection: Connection, mark: Any) -> bool:
+        """Whether the connection is still in the transaction that `begin` began. Asked once, before COMMIT."""
+        return True
+
+    def fate(self, engine: Engine, mark: Any) -> str | None:
+        """What the server knows afterwards: "committed", "aborted" or "in progress"; None if it cannot tell."""
+        return None
+
+
+class PostgreSQL(Dialect):
+    """Each transaction has a number, and the server remembers what became of it."""
+
+    def begin(self, connection: Connection, seconds: float) -> int:
+        """One round trip for both."""
+        statement = "SELECT txid_current() FROM (SELECT set_config('statement_timeout', :limit, true)) AS limited"
+        return int(connection.scalar(text(statement), {"limit": _milliseconds(seconds)}) or 0)
+
+    def limit(self, connection: Connection, seconds: float) -> None:
+        """By a setting that ends with the transaction."""
+        connection.execute(
+            text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": _milliseconds(seconds)}
+        )
+
+    def take_turn(self, connection: Connection, name: str) -> None:
+        """By an advisory lock, which ends with the transaction."""
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:space, :name)"),
+            {"space": _TURNS, "name": zlib.crc32(name.encode()) - 2**31},
+        )
+
+    def lasts(self, connection: Connection) -> bool:
+        """A COMMIT that nothing has followed yet leaves libpq outside of a transaction."""
+        info = getattr(connection.connection.dbapi_connection, "info", None)
+        return getattr(info, "transaction_status", None) != _IDLE
+
+    def same(self, connection: Connection, mark: int) -> bool:
+        """By its number."""
+        return bool(connection.scalar(text("SELECT txid_current()")) == mark)
+
+    def fate(self, engine: Engine, mark: int) -> str | None:
+        """By its number, on another connection."""
+        try:
+            with engine.connect() as connection:
+                found = connection.scalar(text("SELECT txid_status(:number)"), {"number": mark})
+        except SQLAlchemyError:
+            return None
+        return None if found is None else str(found)
+
+
+class SQLite(Dialect):
+    """The transaction is in this process, and so is the knowledge of it."""
+
+    def lasts(self, connection: Connection) -> bool:
+        """SQLite itself may end it on an error."""
+        return bool(getattr(connection.connection.dbapi_connection, "in_transaction", True))
+
+    def same(self, connection: Connection, mark: None) -> bool:
+        """Nobody but SQLite can have ended it, and nobody can have begun another."""
+        return self.lasts(connection)
+
+
+# PQTRANS_IDLE of libpq; psycopg and psycopg2 both hand it through.
+_IDLE = 0
+# The first of the two numbers that an advisory lock has here; PostgresOwner of the ledger uses locks of one number.
+_TURNS = 0x53514C
+
+_KNOWN = {"postgresql": PostgreSQL, "sqlite": SQLite}
+
+
+def dialect_of(engine: Engine) -> Dialect:
+    """What is known of the database behind an engine."""
+    return _KNOWN.get(engine.dialect.name, Dialect)()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))

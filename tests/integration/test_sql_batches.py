@@ -1,0 +1,448 @@
+"""sql with several events in one transaction: one bad event costs only itself, and no promise is weaker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from pydantic import SecretStr
+from sqlalchemy import create_engine, exc, text
+from sqlalchemy import event as hooks
+
+from adapter_sdk import BackendUnavailable, Event, EventData, InDoubt, Refused, TransientError, handles
+from adapter_sdk.family import Applied, Claim, Failed, Outcome
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, NoJournal, Reply, State
+from adaptors.sql import Connection, SqlAdaptor, SqlSettings
+from adaptors.sql.family import LocalLedgerFamily, SqlFamily
+
+
+class Placed(EventData, type="shop.placed"):
+    order_id: str
+
+
+class Urgent(EventData, type="shop.urgent"):
+    order_id: str
+
+
+class Picked(EventData, type="stock.picked"):
+    order_id: str
+
+
+class Stock(SqlAdaptor):
+    """Picks; what else happens with an order is in its hook."""
+
+    name = "stock"
+    hooks: dict[str, Callable[[Connection], object]] = {}
+    called: list[str] = []
+
+    @handles(timeout=5, idempotent=True)
+    def pick(self, event: Event[Placed], db: Connection) -> Picked:
+        return self._pick(event.data.order_id, db)
+
+    @handles(timeout=0.2)
+    def pick_now(self, event: Event[Urgent], db: Connection) -> Picked:
+        return self._pick(event.data.order_id, db)
+
+    def _pick(self, order: str, db: Connection) -> Picked:
+        self.called.append(order)
+        db.execute(text("INSERT INTO picks VALUES (:id)"), {"id": order})
+        if hook := self.hooks.get(order):
+            hook(db)
+        return Picked(order_id=order)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite and PostgreSQL by turns."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'stock.db'}"
+    return str(request.getfixturevalue("fresh_pg_url"))
+
+
+@pytest.fixture
+def family(url: str) -> Iterator[SqlFamily]:
+    """The family on that database."""
+    yield from stocked(url)
+
+
+@pytest.fixture
+def on_postgresql(fresh_pg_url: str) -> Iterator[SqlFamily]:
+    """The family on PostgreSQL alone."""
+    yield from stocked(fresh_pg_url)
+
+
+def stocked(url: str) -> Iterator[SqlFamily]:
+    """Makes the tables, and the family."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE picks (id VARCHAR(20))"))
+        connection.execute(text("CREATE TABLE numbers (n INTEGER UNIQUE)"))
+    engine.dispose()
+    Stock.hooks, Stock.called = {}, []
+    family = SqlFamily("stock", SqlSettings(url=SecretStr(url)))
+    family.bind(Stock())
+    family.ledger().install()
+    yield family
+    family.close()
+
+
+def claims_of(family: SqlFamily, orders: Sequence[str], kind: type[EventData] = Placed) -> list[Claim]:
+    """Claims that the ledger has granted, one for each letter."""
+    events: list[Event[Any]] = [
+        Event(source="/shop", id=order, type=kind.event_type or "", data=kind.model_validate({"order_id": order}))
+        for order in orders
+    ]
+    asked = [ClaimRequest(key=event.key, digest="d", type=event.type) for event in events]
+    granted = family.ledger().claim(asked, 1.0)
+    return [
+        Claim(event=event, handler=Stock._handlers[event.type], token=entry.token, seal=sealed)
+        for event, (_, entry) in zip(events, granted, strict=True)
+    ]
+
+
+def sealed(data: Sequence[EventData]) -> tuple[Reply, ...]:
+    """One reply, with the order as its id."""
+    return tuple(Reply(one.order_id, "stock.picked", b"{}") for one in data if isinstance(one, Picked))
+
+
+def apply(family: SqlFamily | LocalLedgerFamily, claims: Sequence[Claim]) -> str:
+    """The first letter of what became of each: A(pplied), or of the error's class."""
+    return "".join(map(kind_of, family.apply(claims, NoJournal())))
+
+
+def kind_of(outcome: Outcome) -> str:
+    """One letter."""
+    return (type(outcome.error) if isinstance(outcome, Failed) else Applied).__name__[0]
+
+
+def picks(family: SqlFamily | LocalLedgerFamily) -> str:
+    """What was picked."""
+    with family._engine.connect() as connection:
+        return "".join(sorted(connection.scalars(text("SELECT id FROM picks"))))
+
+
+def raising(error: Exception) -> Callable[[Connection], object]:
+    """A hook that fails."""
+
+    def fail(_: Connection) -> object:
+        raise error
+
+    return fail
+
+
+def running(sql: str) -> Callable[[Connection], object]:
+    """A hook of raw SQL."""
+    return lambda db: db.exec_driver_sql(sql)
+
+
+class Commits:
+    """Counts the transactions that an engine begins and commits."""
+
+    def __init__(self, family: SqlFamily | LocalLedgerFamily) -> None:
+        self.begun = self.committed = 0
+        hooks.listen(family._engine, "begin", lambda _: self._count("begun"))
+        hooks.listen(family._engine, "commit", lambda _: self._count("committed"))
+
+    def _count(self, name: str) -> None:
+        setattr(self, name, getattr(self, name) + 1)
+
+
+class TestOneTransaction:
+    def test_all_events_of_a_batch_share_one(self, family: SqlFamily) -> None:
+        """Effects, final rows and replies of all events commit together, in one transaction."""
+        claims = claims_of(family, "abcde")
+        commits = Commits(family)
+        outcomes = family.apply(claims, NoJournal())
+        assert (commits.begun, commits.committed) == (1, 1)
+        assert outcomes == [Applied((Reply(order, "stock.picked", b"{}"),), recorded=True) for order in "abcde"]
+        assert picks(family) == "abcde"
+        for claim in claims:
+            entry = family.ledger().get(claim.key)
+            assert entry is not None
+            assert (entry.state, entry.unsent, entry.replies[0].id) == (State.APPLIED, True, claim.event.id)
+
+    @pytest.mark.parametrize("bad", ["a", "c", "e", "ae", "abcde"])
+    def test_one_bad_event_costs_only_itself(self, family: SqlFamily, bad: str) -> None:
+        """Whichever events fail, the others are applied, once."""
+        Stock.hooks = {order: raising(Refused("no")) for order in bad}
+        assert apply(family, claims_of(family, "abcde")) == "".join("R" if order in bad else "A" for order in "abcde")
+        assert picks(family) == "".join(sorted(set("abcde") - set(bad)))
+        assert family.ledger().counts().get(State.APPLIED, 0) == 5 - len(bad)
+
+    def test_a_statement_that_fails(self, family: SqlFamily) -> None:
+        """A database's error, too, is the outcome of its event alone."""
+        Stock.hooks = {order: running("INSERT INTO numbers VALUES (1)") for order in "bd"}
+        assert apply(family, claims_of(family, "abcde")) == "AAARA"
+        assert picks(family) == "abce"
+
+    def test_a_later_event_sees_what_an_earlier_one_did(self, family: SqlFamily) -> None:
+        """Events that share a transaction see each other's rows, in their order."""
+        seen: list[int | None] = []
+        Stock.hooks = {order: lambda db: seen.append(db.scalar(text("SELECT COUNT(*) FROM picks"))) for order in "abc"}
+        assert apply(family, claims_of(family, "abc")) == "AAA"
+        assert seen == [1, 2, 3]
+
+    def test_nothing_but_rows_reaches_the_next_handler(self, family: SqlFamily) -> None:
+        """A savepoint that a handler left open is released, and options that it set on its connection are gone."""
+
+        def leave(db: Connection) -> None:
+            db.execution_options(logging_token="mine")
+            db.begin_nested()
+
+        def look(db: Connection) -> None:
+            assert not db.in_nested_transaction()
+            assert "logging_token" not in db.get_execution_options()
+
+        Stock.hooks = {"a": leave, "b": look}
+        assert apply(family, claims_of(family, "ab")) == "AA"
+        assert picks(family) == "ab"
+
+    def test_a_handler_that_ignores_a_failed_statement(self, on_postgresql: SqlFamily) -> None:
+        """Where the database takes no statement after a failed one, the handler that went on has failed, no other."""
+
+        def ignore(db: Connection) -> None:
+            with pytest.raises(exc.ProgrammingError):
+                db.execute(text("SELECT * FROM nowhere"))
+
+        Stock.hooks = {"b": ignore}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "ATA"
+        assert picks(on_postgresql) == "ac"
+
+    def test_a_constraint_that_is_checked_at_commit(self, on_postgresql: SqlFamily) -> None:
+        """When COMMIT itself is refused, the event to blame is found, and the others are applied."""
+        with on_postgresql._engine.begin() as connection:
+            connection.execute(text("CREATE TABLE late (n INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+        Stock.hooks = {order: running("INSERT INTO late VALUES (1)") for order in "bf"}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abcdefgh")) == "AAAAARAA"
+        assert picks(on_postgresql) == "abcdegh"
+
+    def test_each_handler_keeps_its_own_time_limit(self, on_postgresql: SqlFamily) -> None:
+        """`timeout` of a handler limits its own statements alone, whoever shares the transaction."""
+        Stock.hooks = dict.fromkeys(("a", "b"), running("SELECT pg_sleep(0.4)"))
+        slow, urgent = claims_of(on_postgresql, "a"), claims_of(on_postgresql, "b", Urgent)
+        assert apply(on_postgresql, [*urgent, *slow]) == "TA"
+
+    def test_slow_handlers_do_not_hold_locks_for_each_other(self, family: SqlFamily) -> None:
+        """A transaction that has lasted for a fifth of a second takes no further event."""
+        Stock.hooks = {order: lambda _: time.sleep(0.15) for order in "abcd"}
+        claims = claims_of(family, "abcd")
+        commits = Commits(family)
+        assert apply(family, claims) == "AAAA"
+        assert commits.committed == 2
+
+    def test_a_lost_claim(self, family: SqlFamily) -> None:
+        """When another worker has taken one event over, its effect does not commit, and the others' do."""
+        claims = claims_of(family, "abc")
+        (taken,) = claims_of(family, "b")
+        outcomes = family.apply(claims, NoJournal())
+        assert "".join(map(kind_of, outcomes)) == "ACA"
+        assert isinstance(outcomes[1], Failed)
+        assert isinstance(outcomes[1].error, ClaimLost)
+        assert picks(family) == "ac"
+        assert apply(family, [taken]) == "A"
+
+
+class TestTransactionsEndedInSecret:
+    @pytest.mark.parametrize("ending", ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "COMMIT AND CHAIN"])
+    def test_all_that_ran_in_it_are_in_doubt(self, on_postgresql: SqlFamily, ending: str) -> None:
+        """When a handler has ended the transaction, every event that ran in it is in doubt, none is recorded."""
+        Stock.hooks = {"c": running(ending)}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")).startswith("III")
+        assert not set(picks(on_postgresql)) - set("abcd")
+        assert on_postgresql.ledger().counts().get(State.APPLIED, 0) <= 1
+
+    def test_events_that_had_not_run_are_applied(self, on_postgresql: SqlFamily) -> None:
+        """What the driver knows of at once draws nobody in that comes later."""
+        Stock.hooks = {"b": running("COMMIT")}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")) == "IIAA"
+        assert picks(on_postgresql) == "abcd"
+
+    def test_a_failure_after_a_commit(self, on_postgresql: SqlFamily) -> None:
+        """When a handler commits in secret and then fails, those before it are in doubt too, and never done twice."""
+
+        def commit_and_fail(db: Connection) -> None:
+            db.exec_driver_sql("COMMIT; BEGIN")
+            raise TransientError("later")
+
+        Stock.hooks = {"b": commit_and_fail}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")) == "IIAA"
+        assert picks(on_postgresql) == "abcd"
+        assert Stock.called == ["a", "b", "c", "d"]
+
+    def test_afterwards_each_event_is_alone(self, on_postgresql: SqlFamily) -> None:
+        """A process that has seen this once lets no more events share a transaction."""
+        Stock.hooks = {"b": running("COMMIT")}
+        apply(on_postgresql, claims_of(on_postgresql, "ab"))
+        claims = claims_of(on_postgresql, "cdef")
+        Stock.hooks = {"d": running("COMMIT")}
+        assert apply(on_postgresql, claims) == "AIAA"
+
+    def test_sqlite_ends_it_on_an_error(self, tmp_path: Path) -> None:
+        """SQLite may roll back by itself; the events after it have a transaction of their own."""
+
+        def ignore(db: Connection) -> None:
+            db.execute(text("INSERT INTO numbers VALUES (1)"))
+            with pytest.raises(exc.IntegrityError):
+                db.execute(text("INSERT OR ROLLBACK INTO numbers VALUES (1)"))
+
+        for family in stocked(f"sqlite:///{tmp_path / 'stock.db'}"):
+            Stock.hooks = {"b": ignore}
+            assert apply(family, claims_of(family, "abcd")) == "IIAA"
+            assert picks(family) == "cd"
+
+
+class TestOutages:
+    @pytest.mark.parametrize("after", [True, False])
+    def test_an_answer_to_commit_that_is_lost(self, family: SqlFamily, after: bool) -> None:
+        """Whether COMMIT happened or not when its answer was lost: in the end each effect is there once."""
+        claims = claims_of(family, "abc")
+        lose_the_next_answer(family, after=after)
+        outcomes = family.apply(claims, NoJournal())
+        assert outcomes == [Applied((Reply(order, "stock.picked", b"{}"),), recorded=True) for order in "abc"]
+        assert picks(family) == "abc"
+
+    def test_a_session_that_is_killed(self, on_postgresql: SqlFamily) -> None:
+        """A session that dies in the middle of a batch is replaced, and no event notices."""
+        killed: list[int] = []
+
+        def die_once(db: Connection) -> None:
+            if not killed:
+                killed.append(db.scalar(text("SELECT pg_backend_pid()")) or 0)
+                with on_postgresql._engine.connect() as killer:
+                    killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": killed[0]})
+                db.execute(text("SELECT 1"))
+
+        Stock.hooks = {"b": die_once}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "AAA"
+        assert picks(on_postgresql) == "abc"
+
+    def test_pooled_connections_that_died(self, on_postgresql: SqlFamily) -> None:
+        """Connections that the server has dropped since they were last used are replaced before an event notices."""
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(lambda _: on_postgresql.probe(), range(9)))
+        with on_postgresql._engine.connect() as killer:
+            killer.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                )
+            )
+        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "AAA"
+        assert Stock.called == ["a", "b", "c"]
+
+    def test_a_database_that_is_away(self) -> None:
+        """Each event is told that the backend is away, and only the first had to find out."""
+        family = SqlFamily("stock", SqlSettings(url=SecretStr("postgresql+psycopg://ann@127.0.0.1:1/none")))
+        family.bind(Stock())
+        event = Event(source="/shop", id="a", type="shop.placed", data=Placed(order_id="a"))
+        claims = [Claim(event=event, handler=Stock._handlers["shop.placed"], token="t", seal=sealed) for _ in range(50)]
+        connects: list[int] = []
+        hooks.listen(family._engine, "do_connect", lambda *_: connects.append(1))
+        outcomes = family.apply(claims, NoJournal())
+        assert all(isinstance(one, Failed) and isinstance(one.error, BackendUnavailable) for one in outcomes)
+        assert len(outcomes) == 50
+        assert len(connects) < 5
+        family.close()
+
+
+def lose_the_next_answer(family: SqlFamily | LocalLedgerFamily, *, after: bool) -> None:
+    """The next COMMIT fails as a lost connection does, after it has happened or before."""
+
+    def commit(connection: sqlalchemy.Connection) -> None:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        raw.commit() if after else raw.rollback()
+        raise exc.OperationalError("COMMIT", {}, Exception("connection lost"), connection_invalidated=True)
+
+    hooks.listen(family._engine, "commit", commit, once=True)
+
+
+class TestEachOthersWay:
+    def test_batches_in_a_deadlock(self, on_postgresql: SqlFamily) -> None:
+        """Batches that lock the same rows in different orders are all applied in the end."""
+        with on_postgresql._engine.begin() as connection:
+            connection.execute(text("CREATE TABLE shelf (id INTEGER PRIMARY KEY, n INTEGER)"))
+            connection.execute(text("INSERT INTO shelf VALUES (1, 0), (2, 0)"))
+        meet = threading.Barrier(2)
+
+        def take(number: int) -> Callable[[Connection], object]:
+            def update(db: Connection) -> None:
+                db.execute(text("UPDATE shelf SET n = n + 1 WHERE id = :id"), {"id": number})
+                if len(Stock.called) <= 2:
+                    meet.wait(10)
+
+            return update
+
+        Stock.hooks = {"a": take(1), "b": take(2), "c": take(2), "d": take(1)}
+        batches = [claims_of(on_postgresql, orders) for orders in ("ab", "cd")]
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(lambda claims: apply(on_postgresql, claims), batches))
+        assert found == ["AA", "AA"]
+        assert picks(on_postgresql) == "abcd"
+        with on_postgresql._engine.connect() as connection:
+            assert connection.scalars(text("SELECT n FROM shelf ORDER BY id")).all() == [2, 2]
+
+    def test_transactions_take_turns_after_a_conflict(self, on_postgresql: SqlFamily) -> None:
+        """For a while after a deadlock no two transactions of the adaptor are under way at once."""
+        on_postgresql._batches._in_turn_until = time.monotonic() + 60
+        inside: list[int] = []
+        most: list[int] = []
+
+        def watch(_: Connection) -> None:
+            inside.append(1)
+            time.sleep(0.05)
+            most.append(len(inside))
+            inside.pop()
+
+        Stock.hooks = dict.fromkeys("abcd", watch)
+        batches = [claims_of(on_postgresql, order) for order in "abcd"]
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(lambda claims: apply(on_postgresql, claims), batches)) == ["A"] * 4
+        assert max(most) == 1
+
+    def test_a_conflict_of_serializable_transactions(self, fresh_pg_url: str) -> None:
+        """Where the database refuses one of two transactions that read what the other writes, it is made anew."""
+        meet = threading.Barrier(2)
+
+        def read(db: Connection) -> None:
+            db.scalar(text("SELECT COUNT(*) FROM picks"))
+            if len(Stock.called) <= 2:
+                meet.wait(10)
+
+        for family in stocked(f"{fresh_pg_url} -cdefault_transaction_isolation=serializable"):
+            Stock.hooks = dict.fromkeys("ab", read)
+            batches = [claims_of(family, order) for order in "ab"]
+            with ThreadPoolExecutor(2) as threads:
+                found = list(threads.map(lambda claims, family=family: apply(family, claims), batches))
+            assert found == ["A", "A"]
+            assert len(Stock.called) == 3
+            assert picks(family) == "ab"
+
+
+class TestLedgerElsewhere:
+    def test_only_what_may_be_repeated_shares_a_transaction(self, family: SqlFamily) -> None:
+        """With the ledger elsewhere a doubt would spread; events of idempotent handlers have none, and share."""
+        placed, urgent = claims_of(family, "abc"), claims_of(family, "def", Urgent)
+        local = LocalLedgerFamily(family._settings)
+        local.bind(Stock())
+        commits = Commits(local)
+        assert apply(local, [*placed, *urgent]) == "AAAAAA"
+        assert commits.committed == 4
+        assert picks(local) == "abcdef"
+        local.close()
+
+    def test_a_lost_answer_is_a_doubt_of_each(self, tmp_path: Path) -> None:
+        """Where nobody can tell what became of COMMIT, all events of the transaction are in doubt."""
+        for family in stocked(f"sqlite:///{tmp_path / 'stock.db'}"):
+            claims = claims_of(family, "abc")
+            local = LocalLedgerFamily(family._settings)
+            local.bind(Stock())
+            lose_the_next_answer(local, after=True)
+            outcomes = local.apply(claims, NoJournal())
+            assert [type(one.error) for one in outcomes if isinstance(one, Failed)] == [InDoubt] * 3
+            assert picks(local) == "abc"
+            local.close()
