@@ -26,13 +26,13 @@ _EVENT = frozenset({errno.EFBIG, errno.EILSEQ, errno.EISDIR, errno.ENAMETOOLONG}
 
 def translate(error: OSError, doing: str) -> AdaptorError:
     """The toolkit's error for what failed while `doing`, its cause attached; to be raised or kept as an outcome."""
-    code = errno.errorcode.get(error.errno or 0, "OSError")
-    translated = _kind(error)(f"{doing}: {error.strerror or error} ({code})")
+    code = errno.errorcode.get(error.errno or 0)
+    translated = _kind(error)(f"{doing}: {error.strerror or error or type(error).__name__}" + f" ({code})" * bool(code))
     translated.__cause__ = error
     return translated
 
 
 def _kind(error: OSError) -> type[AdaptorError]:
-    if error.errno in _PLACE:
+    if error.errno in _PLACE or isinstance(error, (ConnectionError, TimeoutError)):
         return BackendUnavailable
     return PermanentError if error.errno in _EVENT else TransientError

@@ -17,28 +17,44 @@ from pydantic import BaseModel
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Event, EventData, Key
+from adaptors.files.business_day import BusinessDay
 from adaptors.files.errors import FormatError
 from adaptors.files.formats.record import shown
 from adaptors.files.formats.scalars import reader_of, to_text, unwrap
+from adaptors.files.name_forms import FORBIDDEN, NAME_FORMS, NameForm, fitted
 
 _ATTRIBUTES = ("id", "source", "type", "subject", "time")
-_KNOWN = (*_ATTRIBUTES, "key", "sequence", "data.<field>")
+_TIMES = ("time", "business_date")
+_KNOWN = (*_ATTRIBUTES, "business_date", "key", "sequence", "data.<field>")
 _SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*")
 _UNSAFE_RUN = re.compile(r"[^A-Za-z0-9_-]+")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_FORBIDDEN = re.compile(r'[/\\<>:"|?*\x00-\x1f]')  # path separators, and what Windows readers cannot open
 _LONGEST_VALUE = 80  # characters of one value in a name
-_LONGEST_NAME = 255  # bytes; the limit of Linux and Windows file systems
-_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
+_DAYS_OF_UTC = BusinessDay()
+_SAMPLE_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _SAMPLES: dict[type, Any] = {
     str: "x",
     int: 1,
     Decimal: Decimal(1),
     float: 1.0,
-    datetime: datetime(2000, 1, 1, tzinfo=UTC),
+    datetime: _SAMPLE_TIME,
     date: date(2000, 1, 1),
     time: time(0, 0),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """How files are named, where a template alone does not say it.
+
+    `form` is what a whole name may look like: "upper" is in upper case, "8.3" a DOS name, "dsn" a mainframe's data set
+    name of at most 44 characters. In these a value is written in upper case, so that ids which differ in case alone
+    meet in one name. `day` says which day `{business_date:...}` is.
+    """
+
+    template: str
+    form: NameForm = "any"
+    day: BusinessDay = _DAYS_OF_UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +66,36 @@ class _Part:
     spec: str
 
 
-class FileName:
+class NameTemplate:
     """A template of file names in `str.format` syntax, checked when it is made.
 
     Fields: `id`, `source`, `type`, `subject`, `time` of the event (in UTC, with a strftime format after the colon),
-    `key` (16 hex digits of the event's identity), `data.<field>` and `sequence` (gap-free, from 1). A format such as
-    `06d` follows a colon; a number that outgrows it is refused. Raises ConfigError that lists every fault, where
-    `where` says whose template it is.
+    `business_date` (the day of that time by the calendar of a `FileName`, with such a format), `key` (16 hex digits of
+    the event's identity), `data.<field>` and `sequence` (gap-free, from 1). A format such as `06d` follows a colon; a
+    number that outgrows it is refused. Raises ConfigError that lists every fault, where `where` says whose template it
+    is.
     """
 
-    def __init__(self, template: str, data_types: Iterable[type[EventData]] = (), where: str = "file_name") -> None:
-        self.template = template
+    def __init__(
+        self, name: str | FileName, data_types: Iterable[type[EventData]] = (), where: str = "file_name"
+    ) -> None:
+        declared = FileName(name) if isinstance(name, str) else name
+        self.template, self.form, self._day = declared.template, declared.form, declared.day
         faults: list[str] = []
-        self._parts = _parsed(template, where, faults)
+        self._parts = _parsed(self.template, where, faults)
         for part in self._parts:
             faults += _field_faults(part, list(data_types))
         literal = "".join(part.literal for part in self._parts)
-        if bad := sorted(set(_FORBIDDEN.findall(literal))):
+        if bad := sorted(set(FORBIDDEN.findall(literal))):
             faults.append(f"{''.join(bad)!r} cannot stand in a file name")
-        if template.startswith(".") or template.endswith((".", " ")) or not template:
+        if self.template.startswith(".") or self.template.endswith((".", " ")) or not self.template:
             faults.append("a file name neither begins with a dot nor ends in a dot or a space, nor is it empty")
+        if self.form not in NAME_FORMS:
+            faults.append(f"the form is {self.form!r}; give one of {', '.join(NAME_FORMS)}")
+        if not faults:
+            faults += self._form_faults()
         if faults:
-            raise ConfigError(*(f"{where} {template!r}: {fault}" for fault in faults))
+            raise ConfigError(*(f"{where} {self.template!r}: {fault}" for fault in faults))
 
     @property
     def uses_sequence(self) -> bool:
@@ -81,7 +105,18 @@ class FileName:
     def of(self, event: Event[Any], sequence: int | None = None) -> str:
         """The name for this event. Raises FormatError where the event lacks a value or the name would be unusable."""
         name = "".join(part.literal + self._filled(part, event, sequence) for part in self._parts)
-        return usable(name)
+        return fitted(name, self.form)
+
+    def sample(self) -> str:
+        """A name as short as any can be, for looking at its form."""
+        return "".join(part.literal + _sample(part) for part in self._parts)
+
+    def _form_faults(self) -> list[str]:
+        try:
+            fitted(self.sample(), self.form)
+        except FormatError as error:
+            return [f"{error}, however short its values are"]
+        return []
 
     def _filled(self, part: _Part, event: Event[Any], sequence: int | None) -> str:
         if not part.field:
@@ -90,14 +125,20 @@ class FileName:
             return self._number(sequence, part.spec)
         if part.field == "key":
             return key_hash(event.key)[:16]
+        value = self._value(part.field, event)
+        return safe_component(format(value, part.spec) if part.spec else to_text(value), part.field)
+
+    def _value(self, field: str, event: Event[Any]) -> Any:
         value: Any = event
-        for step in part.field.split("."):
+        for step in ("time",) if field == "business_date" else field.split("."):
             value = getattr(value, step)
             if value is None:
-                raise FormatError(f"the file name {self.template!r} needs {part.field}, which this event does not have")
+                raise FormatError(f"the file name {self.template!r} needs {field}, which this event does not have")
+        if field == "business_date":
+            return self._day.of(value)
         if isinstance(value, datetime) and value.tzinfo is not None:
-            value = value.astimezone(UTC)
-        return safe_component(format(value, part.spec) if part.spec else to_text(value), part.field)
+            return value.astimezone(UTC)
+        return value
 
     def _number(self, sequence: int | None, spec: str) -> str:
         if sequence is None:
@@ -107,28 +148,6 @@ class FileName:
             # A reader that looks for PICK??????.DAT would pass over a seventh digit in silence.
             raise FormatError(f"sequence number {sequence} is longer than {self.template!r} has room for")
         return text
-
-
-class MarkerName:
-    """The name of a marker file, from a template with `{name}` and `{stem}`, the name without its last suffix.
-
-    Raises ConfigError if the template holds anything else, or does not make a name different from the file's.
-    """
-
-    def __init__(self, template: str, where: str = "marker") -> None:
-        self.template = template
-        fields = {field for _, field, _, _ in _split(template, where) if field is not None}
-        if not fields or not fields <= {"name", "stem"}:
-            raise ConfigError(f"{where} {template!r}: give a template with {{name}} or {{stem}}, such as {{stem}}.OK")
-        if template == "{name}" or _FORBIDDEN.search(template):
-            raise ConfigError(f"{where} {template!r}: a marker has another name than its file, in the same folder")
-
-    def of(self, name: str) -> str:
-        """The marker's name for a file of this name. Raises FormatError if it would be the file's own."""
-        marker = usable(self.template.format(name=name, stem=name.rpartition(".")[0] or name))
-        if marker == name:
-            raise FormatError(f"the marker {marker!r} would have the name of its file")
-        return marker
 
 
 def key_hash(key: Key) -> str:
@@ -154,18 +173,9 @@ def safe_component(value: str, field: str) -> str:
     return f"{kept}-{digest}" if kept else digest
 
 
-def usable(name: str) -> str:
-    """The name itself. Raises FormatError if it is too long, or a device to Windows readers."""
-    if len(name.encode()) > _LONGEST_NAME:
-        raise FormatError(f"the file name {shown(name)} is longer than {_LONGEST_NAME} bytes")
-    if name.split(".", maxsplit=1)[0].strip().upper() in _DEVICES:
-        raise FormatError(f"the file name {name!r} is a device on Windows")
-    return name
-
-
 def _parsed(template: str, where: str, faults: list[str]) -> list[_Part]:
     parts = []
-    for literal, field, spec, conversion in _split(template, where):
+    for literal, field, spec, conversion in split_template(template, where):
         parts.append(_Part(literal, field or "", spec or ""))
         if field == "":
             faults.append("{} names no field; known fields: " + ", ".join(_KNOWN))
@@ -174,7 +184,8 @@ def _parsed(template: str, where: str, faults: list[str]) -> list[_Part]:
     return parts
 
 
-def _split(template: str, where: str) -> list[tuple[str, str | None, str | None, str | None]]:
+def split_template(template: str, where: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    """Literals, fields, formats and conversions of a template. Raises ConfigError where it is none."""
     try:
         return list(Formatter().parse(template))
     except ValueError as error:
@@ -189,12 +200,12 @@ def _field_faults(part: _Part, data_types: list[type[EventData]]) -> list[str]:
         return [fault for fault in found if fault]
     if not part.field:
         return []
-    if part.field not in (*_ATTRIBUTES, "key", "sequence"):
+    if part.field not in (*_ATTRIBUTES, "business_date", "key", "sequence"):
         return [f"unknown field {part.field}; known fields: {', '.join(_KNOWN)}"]
     if part.field == "key" and part.spec:
         return ["{key} takes no format"]
-    if part.field == "time":
-        fault = None if part.spec else "say how to write the time, such as {time:%Y%m%dT%H%M%SZ}"
+    if part.field in _TIMES:
+        fault = None if part.spec else f"say how to write it, such as {{{part.field}:%Y%m%d}}"
     else:
         fault = _format_fault(part, 1 if part.field == "sequence" else "x")
     return [fault] if fault else []
@@ -213,6 +224,17 @@ def _data_fault(part: _Part, path: str, data_type: type[EventData]) -> str | Non
     samples = (value for kind, value in _SAMPLES.items() if isinstance(model, type) and issubclass(model, kind))
     sample = next(samples, None)
     return None if sample is None else _format_fault(part, sample)
+
+
+def _sample(part: _Part) -> str:
+    """What a field is at its shortest, as far as that can be told."""
+    if part.field in _TIMES:
+        return format(_SAMPLE_TIME, part.spec)
+    if part.field == "key":
+        return "0" * 16
+    if part.field == "sequence":
+        return format(1, part.spec)
+    return "X" if part.field else ""
 
 
 def _format_fault(part: _Part, sample: object) -> str | None:

@@ -1,132 +1,133 @@
 """Release: the one step in which staged parcels become visible to the legacy system.
 
-A staged file that is there has not been dropped; one that is absent has been. The reader may take the dropped file away
-at once, so looking for it in the drop tells nothing.
+A staged file that is there has not been dropped. One that is absent has been, on this host; on a server that is known
+only if the drop holds it. The reader may take the dropped file away at once, so not finding it there tells nothing.
 """
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, TransientError
 from adaptors.files.errors import FileExists
 from adaptors.files.failures import translate
-from adaptors.files.folder import Folder
-from adaptors.files.staging import Staged, identity, marker_key
+from adaptors.files.staging import Staged, StagedFile
+from adaptors.files.targets.base import Folder
 
 ExistsPolicy = Literal["error", "same", "replace"]
 """What to do where the drop has a file of the name: refuse; take it for done if the content is the same; replace it."""
 
 EXISTS_POLICIES: tuple[ExistsPolicy, ...] = get_args(ExistsPolicy)
 
-
 _LOOKS = 3  # times that a name is tried which a reader takes away while it is looked at
 
 
-@dataclass(frozen=True, slots=True)
 class Release:
-    """A staged parcel, by its name in staging, and what it is to be in the drop."""
+    """A batch of parcels on their way into the drop; one that failed once is left alone from then on.
 
-    key: str
-    staged: Staged
-
-
-def release(
-    staging: Folder, drop: Folder, releases: Sequence[Release], exists: ExistsPolicy
-) -> list[AdaptorError | None]:
-    """Drop each parcel that is still staged, markers last: the error of each, None where it is in the drop or was.
-
-    A parcel is settled only after both folders are synced. Doing it again for what was dropped changes nothing.
+    `gone_is_dropped`: a staged file that is absent was dropped, whatever the drop holds.
     """
-    mover = _Mover(staging, drop, exists, releases)
-    mover.each(mover.move_data)
-    reach("files.dropped")
-    if any(one.staged.marker for one in releases):
-        mover.sync(drop)  # the data is durable before its marker can be seen
-        mover.each(mover.move_marker)
-        reach("files.marked")
-    mover.sync(drop, staging)
-    return mover.errors
 
-
-class _Mover:
-    """A batch of releases; one that failed once is left alone from then on."""
-
-    def __init__(self, staging: Folder, drop: Folder, exists: ExistsPolicy, releases: Sequence[Release]) -> None:
+    def __init__(self, staging: Folder, drop: Folder, exists: ExistsPolicy, *, gone_is_dropped: bool) -> None:
         self._staging = staging
         self._drop = drop
         self._exists = exists
-        self._releases = releases
-        self.errors: list[AdaptorError | None] = [None] * len(releases)
+        self._gone_is_dropped = gone_is_dropped
+        self._parcels: Sequence[Staged] = ()
+        self._errors: list[AdaptorError | None] = []
 
-    def each(self, step: Callable[[Release], None]) -> None:
-        """Take one step for every sound release."""
-        for index, one in enumerate(self._releases):
-            if self.errors[index] is None:
+    def run(self, parcels: Sequence[Staged]) -> list[AdaptorError | None]:
+        """Drop each parcel that is still staged, one file after the other: its error, None if it is in the drop or was.
+
+        Each file of a parcel is durable in the drop before the next one can be seen, and a parcel is settled only after
+        both folders are synced. Doing it again for what was dropped changes nothing.
+        """
+        self._parcels, self._errors = parcels, [None] * len(parcels)
+        self._each(self._look_ahead)
+        for position in range(max(len(parcel.files) for parcel in parcels)):
+            if position:
+                self._sync(self._drop)
+            self._each(lambda parcel: self._release(parcel, position))  # noqa: B023  # called within this turn
+            reach("files.marked" if position else "files.dropped")
+        self._sync(self._drop, self._staging)
+        return self._errors
+
+    def _each(self, step: Callable[[Staged], None]) -> None:
+        for index, parcel in enumerate(self._parcels):
+            if self._errors[index] is None:
                 try:
-                    step(one)
+                    step(parcel)
                 except AdaptorError as error:
-                    self.errors[index] = error
+                    self._errors[index] = error
                 except OSError as error:
-                    self.errors[index] = translate(error, f"dropping {one.staged.name} into {self._drop.path}")
+                    self._errors[index] = translate(error, f"dropping {parcel.files[0].name} into {self._drop.place}")
 
-    def sync(self, *folders: Folder) -> None:
-        """Sync folders; if one cannot be, no release is settled."""
+    def _sync(self, *folders: Folder) -> None:
+        """Sync folders; if one cannot be, no parcel is settled."""
         try:
             for folder in folders:
                 folder.sync()
         except OSError as error:
-            failure = translate(error, f"syncing {self._drop.path}")
-            self.errors = [known or failure for known in self.errors]
+            failure = translate(error, f"syncing {self._drop.place}")
+            self._errors = [known or failure for known in self._errors]
 
-    def move_data(self, one: Release) -> None:
-        marker = one.staged.marker
-        # A marker that is already there would tell the reader that the data is complete before it is dropped.
-        early = marker is not None and self._exists != "replace" and self._drop.has(marker)
-        if early and self._staging.has(one.key) and not self._drop.has(one.staged.name):
-            raise FileExists(f"{self._drop.path} holds the marker {marker} without its file: the reader left it behind")
-        self._move(one.key, one.staged.name, one.staged.staging)
+    def _look_ahead(self, parcel: Staged) -> None:
+        """A marker that is there already would tell the reader that a file is whole before it is there at all."""
+        if len(parcel.files) == 1 or self._exists == "replace":
+            return
+        first, *others = parcel.files
+        for other in others:
+            taken = self._drop.has(other.name) and self._staging.has(first.staged) and not self._drop.has(first.name)
+            if taken:
+                raise FileExists(
+                    f"{self._drop.place} holds {other.name} without {first.name}: its reader left it behind"
+                )
 
-    def move_marker(self, one: Release) -> None:
-        if one.staged.marker is not None:
-            self._move(marker_key(one.key), one.staged.marker, one.staged.staging)
-
-    def _move(self, staged: str, name: str, folder: str) -> None:
+    def _release(self, parcel: Staged, position: int) -> None:
+        if position >= len(parcel.files):
+            return
+        file = parcel.files[position]
         for _ in range(_LOOKS):
             try:
-                self._staging.move(staged, self._drop, name, replace=self._exists == "replace")
+                self._staging.move(file.staged, self._drop, file.name, replace=self._exists == "replace")
                 return
             except FileNotFoundError:
-                self._confirm_absence(staged, folder)
+                self._confirm_absence(file, parcel.staging)
                 return
             except FileExistsError as error:
-                same = self._exists == "same" and self._same(staged, name)
+                same = self._exists == "same" and self._same(file)
                 if same:
-                    self._staging.remove(staged)
+                    self._staging.remove(file.staged)
                     return
                 if same is False:
-                    raise FileExists(f"{self._drop.path} already holds a file named {name}") from error
-        raise TransientError(f"{name} comes and goes in {self._drop.path}")
+                    raise FileExists(f"{self._drop.place} already holds a file named {file.name}") from error
+        raise TransientError(f"{file.name} comes and goes in {self._drop.place}")
 
-    def _confirm_absence(self, staged: str, folder: str) -> None:
+    def _confirm_absence(self, file: StagedFile, folder: str) -> None:
         """The staged file is not found: was it dropped, or is a folder not what it was?"""
         for place in (self._staging, self._drop):
             if not place.in_place():
-                raise BackendUnavailable(f"the folder {place.path} was removed or mounted over")
-        if self._staging.has(staged):
-            raise BackendUnavailable(f"{staged} cannot be moved from {self._staging.path} to {self._drop.path}")
-        if identity(self._staging) != folder:
+                raise BackendUnavailable(f"the folder {place.place} was removed or mounted over")
+        if self._staging.has(file.staged):
+            raise BackendUnavailable(f"{file.staged} cannot be moved from {self._staging.place} to {self._drop.place}")
+        if not self._gone_is_dropped and self._same(file):
+            return
+        if self._staging.identity() != folder:
             raise InDoubt(
-                f"{self._staging.path} is not the folder that the file was staged in; whether it was dropped is unknown"
+                f"{self._staging.place} is not the folder that {file.name} was staged in; whether it was dropped is "
+                "unknown"
+            )
+        if not self._gone_is_dropped:
+            raise InDoubt(
+                f"{file.name} is neither in {self._staging.place} nor in {self._drop.place}: its reader may have taken "
+                "it, or it was lost"
             )
 
-    def _same(self, staged: str, name: str) -> bool | None:
+    def _same(self, file: StagedFile) -> bool | None:
         """Whether the drop's file has the staged content; None if the reader has taken it meanwhile."""
-        staged_digest = self._staging.digest(staged)
         try:
-            return self._drop.digest(name) == staged_digest
+            return self._drop.digest(file.name) == (file.size, file.sha256)
         except FileNotFoundError:
             return None
         except OSError as error:

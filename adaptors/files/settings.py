@@ -1,6 +1,5 @@
 """`[files]`: where files are dropped."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -17,11 +16,7 @@ class FileSettings(Section):
 
     drop: ConfigPath
     staging: ConfigPath | None = None
-    sync: Literal["files", "volume"] = Field(
-        default="files", description="volume: one sync of the whole volume per batch; quicker on a volume of its own"
+    sync: Literal["auto", "files", "volume"] = Field(
+        default="auto",
+        description="volume: one sync of the whole volume per batch; files: one of each file; auto: the quicker one",
     )
-
-    @property
-    def staging_folder(self) -> Path:
-        """Where files are made ready."""
-        return self.staging or self.drop.parent / f".{self.drop.name}.staging"

@@ -18,7 +18,7 @@ from adapter_sdk.ledger import store
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Delivery
-from adaptors.files.adaptor import FileDropFamily
+from adaptors.files.family import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
 from adaptors.sql.family import DatabaseFamily, SqlFamily

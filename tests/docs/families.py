@@ -11,14 +11,32 @@ import adaptors.files
 import adaptors.soap
 import adaptors.sql
 from adapter_sdk import Event, EventData
-from adaptors.files import Delimited, Drop, FileDropAdaptor, FixedWidth, JsonLines, Kind, Record, XmlRecord
-from adaptors.files.names import _KNOWN, FileName, MarkerName, safe_component
+from adaptors.files import (
+    BusinessDay,
+    Delimited,
+    Drop,
+    FileDropAdaptor,
+    FileName,
+    FixedWidth,
+    JsonLines,
+    Kind,
+    Marker,
+    Record,
+    XmlRecord,
+)
+from adaptors.files.markers import FileContent, Markers
+from adaptors.files.name_forms import fitted
+from adaptors.files.names import _KNOWN, NameTemplate, safe_component
 from adaptors.soap import Reject, SoapAdaptor, SoapFault, outcome
 from adaptors.sql import SqlAdaptor
 
 _FORMATS: tuple[type[Record], ...] = (FixedWidth, Delimited, JsonLines, XmlRecord)
 _TEMPLATES = ("{id}", "{source}", "{type}", "{subject}", "{time:%Y%m%dT%H%M%SZ}", "{key}", "{sequence:06d}")
-_MARKERS = ("{stem}.OK", "{name}.done")
+_MARKERS = (
+    Marker("{stem}.OK"),
+    Marker("{name}.sha256", "{sha256}  {name}\n"),
+    Marker("{stem}.CTL", "{name};{size:08d};{records}", before=True),
+)
 
 
 class _Placed(EventData, type="com.shop.order.placed"):
@@ -81,17 +99,24 @@ def _file_names() -> Iterator[str]:
         time=datetime(2026, 11, 20, 8, 15, tzinfo=UTC),
         data=_Placed(order_id="1007"),
     )
-    templates = (*_TEMPLATES, "{data.order_id}")
+    templates = (*_TEMPLATES, "{business_date:%Y%m%d}", "{data.order_id}")
     shown = {re.split(r"[{}:.]", template)[1] for template in templates}
     assert shown == {known.partition(".")[0] for known in _KNOWN}, "a field of file names is without an example"
-    yield from ("#### FileName and marker templates", "", *_prose(FileName), *_prose(safe_component))
+    yield from ("#### FileName and file name templates", "", *_prose(NameTemplate), *_prose(safe_component))
     yield from ("| in `file_name` | for example |", "|---|---|")
     for template in templates:
-        yield f"| `{template}` | `{FileName(template, [_Placed]).of(event, 1)}` |"
+        yield f"| `{template}` | `{NameTemplate(template, [_Placed]).of(event, 1)}` |"
     yield from ("", f"This event's subject is `{event.subject}`, its source `{event.source}`.", "")
-    yield from (*_prose(MarkerName), "| `marker` | of `PICK000001.DAT` |", "|---|---|")
-    for template in _MARKERS:
-        yield f"| `{template}` | `{MarkerName(template).of('PICK000001.DAT')}` |"
+    yield from (*_prose(FileName), *_prose(fitted), "#### BusinessDay", "", *_prose(BusinessDay))
+    yield from ("#### Marker", "", *_prose(Marker))
+    yield from ("| `marker` | of `PICK000001.DAT` with two records in six bytes |", "|---|---|")
+    for marker in _MARKERS:
+        one = Markers([marker], "any", "X")
+        names = one.names_of("PICK000001.DAT")
+        contents = dict(zip(names, one.contents_of(FileContent(b"A\r\nB\r\n", 2), "PICK000001.DAT"), strict=True))
+        [name] = set(names) - {"PICK000001.DAT"}
+        shown = contents[name].decode("ascii")
+        yield f"| `{_cell(repr(marker))}` | `{name}`{', `' + repr(shown)[1:-1] + '`' if shown else ', empty'} |"
     yield ""
 
 

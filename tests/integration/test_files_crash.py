@@ -19,9 +19,9 @@ from adapter_sdk.family import Applied, Claim
 from adapter_sdk.ledger.base import ClaimRequest, Record, State, Verdict
 from adapter_sdk.ledger.sqlite import SqliteDatabase
 from adapter_sdk.ledger.store import SqlLedger
-from adaptors.files import Drop, FileDropAdaptor
-from adaptors.files.folder import Folder
+from adaptors.files import Drop, FileDropAdaptor, Marker
 from adaptors.files.settings import FileSettings
+from adaptors.files.targets.local import LocalFolder
 
 EVENTS = 2
 KILLED = 137
@@ -48,6 +48,16 @@ class Marked(Plain):
 
     name = "marked"
     marker = "{stem}.OK"
+
+
+class Controlled(Plain):
+    """A control file before each file, whose name and length it tells, and a checksum after it."""
+
+    name = "controlled"
+    marker = (Marker("{stem}.CTL", "{name} {size}", before=True), Marker("{name}.crc", "{crc32}"))
+
+
+BESIDE: dict[type[FileDropAdaptor], list[str]] = {Plain: [], Marked: [".OK"], Controlled: [".CTL", ".DAT.crc"]}
 
 
 def work(adaptor: type[FileDropAdaptor], folder: Path) -> None:
@@ -109,7 +119,7 @@ def _die_at(step: int) -> None:
     os.fsync = counted(os.fsync)
     os.write = counted(os.write)
     for name in ("create", "move", "remove"):
-        setattr(Folder, name, counted(getattr(Folder, name)))
+        setattr(LocalFolder, name, counted(getattr(LocalFolder, name)))
     transaction = SqliteDatabase.transaction
 
     @contextmanager
@@ -121,15 +131,16 @@ def _die_at(step: int) -> None:
     SqliteDatabase.transaction = counted_commit  # type: ignore[method-assign]
 
 
-def take(folder: Path, taken: list[tuple[str, str]], marked: bool) -> None:
-    """The legacy system: takes away what it finds, with a marker only what has one."""
+def take(folder: Path, taken: list[tuple[str, str]], markers: list[str]) -> None:
+    """The legacy system: takes away each file that has all of its markers, and them too."""
     for file in sorted((folder / "in").glob("*.DAT")):
-        marker = file.with_suffix(".OK")
-        if not marked or marker.exists():
+        beside = [file.with_suffix(marker) for marker in markers]
+        if all(marker.exists() for marker in beside):
             taken.append((file.name, file.read_text()))
-            file.unlink()
-            if marked:
-                marker.unlink()
+            if ".CTL" in markers and beside[0].read_text() != f"{file.name} {file.stat().st_size}":
+                raise AssertionError(f"{beside[0]} says {beside[0].read_text()}")
+            for one in (file, *beside):
+                one.unlink()
 
 
 def drive(adaptor: type[FileDropAdaptor], path: Path) -> dict[str, Any]:
@@ -142,9 +153,9 @@ def drive(adaptor: type[FileDropAdaptor], path: Path) -> dict[str, Any]:
         (folder / "in").mkdir(parents=True)
         taken: list[tuple[str, str]] = []
         killed = killed_at(step, lambda: work(adaptor, folder))  # noqa: B023  # called within this turn of the loop
-        take(folder, taken, adaptor.marker is not None)
+        take(folder, taken, BESIDE[adaptor])
         killed_at(10**9, lambda: work(adaptor, folder))  # noqa: B023  # as above
-        take(folder, taken, adaptor.marker is not None)
+        take(folder, taken, BESIDE[adaptor])
         left = [file.name for file in (folder / "in").iterdir()]
         left += [f.name for f in (folder / ".in.staging").iterdir() if not f.name.endswith(".w")]
         results.append({"taken": taken, "left": left})
@@ -152,7 +163,7 @@ def drive(adaptor: type[FileDropAdaptor], path: Path) -> dict[str, Any]:
             return {"steps": step - 1, "results": results}
 
 
-@pytest.mark.parametrize("adaptor", [Plain, Marked])
+@pytest.mark.parametrize("adaptor", [Plain, Marked, Controlled])
 def test_a_kill_at_any_step_neither_loses_nor_repeats_nor_tears_a_file(
     adaptor: type[FileDropAdaptor], tmp_path: Path
 ) -> None:
@@ -169,5 +180,5 @@ def test_a_kill_at_any_step_neither_loses_nor_repeats_nor_tears_a_file(
 
 
 if __name__ == "__main__":
-    report = drive({"Plain": Plain, "Marked": Marked}[sys.argv[1]], Path(sys.argv[2]))
+    report = drive({adaptor.__name__: adaptor for adaptor in BESIDE}[sys.argv[1]], Path(sys.argv[2]))
     sys.stdout.write(json.dumps(report))

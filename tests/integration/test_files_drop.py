@@ -15,9 +15,9 @@ from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Record, Reply, Stat
 from adapter_sdk.ledger.sqlite import SqliteDatabase
 from adapter_sdk.ledger.store import SqlLedger
 from adaptors.files import Drop, FileDropAdaptor, FileExists, FormatError
-from adaptors.files.adaptor import FileDropFamily
-from adaptors.files.folder import Folder
+from adaptors.files.family import FileDropFamily
 from adaptors.files.settings import FileSettings
+from adaptors.files.targets.local import LocalFolder
 
 
 class Note(EventData, type="com.shop.note"):
@@ -136,7 +136,7 @@ def make_place(tmp_path: Path) -> Iterator[MakePlace]:
         family = adaptor._family(chosen)
         family.bind(adaptor())
         family.open()
-        return Place(drop, chosen.staging_folder, ledger, family, adaptor)
+        return Place(drop, chosen.staging or tmp_path / ".in.staging", ledger, family, adaptor)
 
     yield make
     for ledger in ledgers:
@@ -149,7 +149,7 @@ def error_of(outcome: Outcome) -> Exception:
     return outcome.error
 
 
-@pytest.mark.parametrize("sync", ["files", "volume"])
+@pytest.mark.parametrize("sync", ["files", "volume", "auto"])
 def test_a_batch_arrives_whole_in_order_and_leaves_nothing_behind(make_place: MakePlace, sync: str) -> None:
     """Each event has one file with its content under gap-free numbers; staging is empty afterwards."""
     place = make_place(sync=sync)
@@ -210,7 +210,7 @@ def test_an_event_whose_staged_file_is_there_is_dropped_as_it_was_staged(
     place = make_place()
     claims = place.claim(("1", "a"))
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "move", _failing_into(place.drop, Folder.move))
+        patch.setattr(LocalFolder, "move", _failing_into(place.drop, LocalFolder.move))
         assert isinstance(error_of(place.family.apply(claims, place.ledger)[0]), TransientError)
     assert len(place.staged()) == 1
     monkeypatch.setattr(Notes, "note", lambda self, event, drop: pytest.fail("the handler was asked again"))
@@ -220,7 +220,7 @@ def test_an_event_whose_staged_file_is_there_is_dropped_as_it_was_staged(
 
 
 def _failing_into(folder: Path, move: Callable[..., None]) -> Callable[..., None]:
-    def failing(self: Folder, name: str, to: Folder, new_name: str, *, replace: bool) -> None:
+    def failing(self: LocalFolder, name: str, to: LocalFolder, new_name: str, *, replace: bool) -> None:
         if to.path == folder:
             raise OSError(11, "busy")
         move(self, name, to, new_name, replace=replace)
@@ -234,7 +234,7 @@ def test_another_staging_folder_at_the_same_path_leaves_a_doubt(
     """An emptied or exchanged staging folder proves nothing: the event is in doubt, neither repeated nor forgotten."""
     place = make_place()
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "move", _failing_into(place.drop, Folder.move))
+        patch.setattr(LocalFolder, "move", _failing_into(place.drop, LocalFolder.move))
         place.family.apply(place.claim(("1", "a")), place.ledger)
     for file in place.staging.iterdir():
         file.unlink()
@@ -309,8 +309,8 @@ def test_without_the_kernels_rename_a_taken_name_is_still_refused(
         asked.append(arguments)
         return -1
 
-    monkeypatch.setattr("adaptors.files.folder._LIBC.renameat2", renameat2, raising=False)
-    monkeypatch.setattr("adaptors.files.folder.ctypes.get_errno", lambda: 22)
+    monkeypatch.setattr("adaptors.files.targets.local._LIBC.renameat2", renameat2, raising=False)
+    monkeypatch.setattr("adaptors.files.targets.local.ctypes.get_errno", lambda: 22)
     (place.drop / "1.TXT").write_text("other")
     outcomes = place.apply(("1", "a"), ("2", "b"))
     assert isinstance(error_of(outcomes[0]), FileExists)
@@ -324,7 +324,7 @@ def test_a_marker_follows_its_file(make_place: MakePlace) -> None:
     (place.drop / "2.OK").touch()
     outcomes = place.apply(("1", "a"), ("2", "b"))
     assert outcomes[0] == Applied(())
-    assert "without its file" in str(error_of(outcomes[1]))
+    assert "holds 2.OK without 2.TXT" in str(error_of(outcomes[1]))
     assert place.dropped() == {"1.OK": "", "1.TXT": "a", "2.OK": ""}
     assert place.staged() == []
 
@@ -335,16 +335,16 @@ def test_the_file_is_durable_before_it_is_seen_and_the_ledger_knows_before_it_ca
     """Content synced, staging synced, noted in the ledger, data in the drop and synced, marker, both folders synced."""
     place = make_place(Marked)
     steps: list[str] = []
-    fsync, move, commit = os.fsync, Folder.move, place.ledger.database.transaction
+    fsync, move, commit = os.fsync, LocalFolder.move, place.ledger.database.transaction
 
     def record_fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        kind = "marker" if ".m" in path.name else "file"
+        kind = "marker" if path.name.endswith(".1") else "file"
         steps.append(f"sync {path.name if path.is_dir() else kind}")
         fsync(descriptor)
 
-    def record_move(self: Folder, name: str, to: Folder, new_name: str, *, replace: bool) -> None:
-        steps.append(f"{'marker' if '.m' in name else 'file'} to {to.path.name}")
+    def record_move(self: LocalFolder, name: str, to: LocalFolder, new_name: str, *, replace: bool) -> None:
+        steps.append(f"{'marker' if name.endswith('.1') else 'file'} to {to.path.name}")
         move(self, name, to, new_name, replace=replace)
 
     def record_commit() -> Any:
@@ -353,14 +353,12 @@ def test_the_file_is_durable_before_it_is_seen_and_the_ledger_knows_before_it_ca
 
     claims = place.claim(("1", "a"))
     monkeypatch.setattr(os, "fsync", record_fsync)
-    monkeypatch.setattr(Folder, "move", record_move)
+    monkeypatch.setattr(LocalFolder, "move", record_move)
     monkeypatch.setattr(place.ledger.database, "transaction", record_commit)
     assert place.family.apply(claims, place.ledger) == [Applied(())]
     assert steps == [
         "sync file",
         "sync marker",
-        "file to .in.staging",
-        "marker to .in.staging",
         "sync .in.staging",
         "ledger",
         "file to in",
@@ -394,13 +392,13 @@ def test_a_full_disk_is_an_outage_and_leaves_no_half_file(
 def test_old_half_written_files_are_swept_at_the_start(make_place: MakePlace) -> None:
     """What a crash left half-written over an hour ago is deleted; younger files and those of others stay."""
     place = make_place()
-    for name, age in (("notes-1.w", 4000), ("notes-2.w", 10), ("other-1.w", 4000), ("notes-3", 4000)):
+    for name, age in ((".notes-1.w", 4000), (".notes-2.w", 10), (".other-1.w", 4000), (".notes-3.0", 4000)):
         file = place.staging / name
         file.write_text("half")
         at = file.stat().st_mtime - age
         os.utime(file, (at, at))
     place.family.open()
-    assert place.staged() == ["notes-2.w", "notes-3", "other-1.w"]
+    assert place.staged() == [".notes-2.w", ".notes-3.0", ".other-1.w"]
 
 
 def test_the_default_staging_folder_is_made_beside_the_drop_for_us_alone(make_place: MakePlace) -> None:

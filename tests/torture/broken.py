@@ -27,7 +27,8 @@ from adapter_sdk.outbox import Outbox
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Confirm, Delivery, Message
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
-from adaptors.files import adaptor as files
+from adaptors.files import FileDropAdaptor
+from adaptors.files.release import Release
 from adaptors.files.staging import Staged
 from adaptors.soap.journal import LedgerCalls
 from adaptors.sql.family import SqlFamily
@@ -73,7 +74,7 @@ def pause_everywhere() -> None:
     """Every pause that any break has, and no break."""
     _pause_before(Family, "apply", 0.02)
     _pause_before(SqlFamily, "apply", 0.4)
-    _pause_after(files, "release", 0.05)
+    _pause_after(Release, "run", 0.05)
     _pause_after(Outbox, "send", 0.05)
     _pause_before(RabbitMQTransport, "publish", 0.02)
 
@@ -135,8 +136,8 @@ def eager_key() -> None:
 def rename_without_evidence() -> None:
     """The usual recipe: write under another name, sync, rename, and skip it if a file of the name is there."""
     _replace(Staged, "read", classmethod(lambda cls, evidence: None))
-    files.FileDropAdaptor.exists = "same"
-    _pause_after(files, "release", 0.05)
+    FileDropAdaptor.exists = "same"
+    _pause_after(Release, "run", 0.05)
 
 
 def blind_resend() -> None:

@@ -1,0 +1,64 @@
+"""What a file drop adaptor's class declares of its files, read and checked once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from adapter_sdk.errors import ConfigError
+from adapter_sdk.events import EventData
+from adaptors.files.markers import Marker, Markers
+from adaptors.files.names import FileName, NameTemplate
+from adaptors.files.release import EXISTS_POLICIES, ExistsPolicy
+
+DeclaredMarkers = str | Marker | Sequence[Marker] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The names of an adaptor's files and markers, and what to do where a name is taken."""
+
+    adaptor: str
+    file_name: NameTemplate
+    markers: Markers
+    exists: ExistsPolicy
+
+    @classmethod
+    def read(
+        cls,
+        adaptor: str,
+        file_name: str | FileName,
+        marker: DeclaredMarkers,
+        exists: ExistsPolicy,
+        data_types: Sequence[type[EventData]],
+        where: str,
+    ) -> Self:
+        """Raises ConfigError with every fault of the declaration, which stands in the class `where`."""
+        faults: list[str] = []
+        if exists not in EXISTS_POLICIES:
+            faults.append(f"{where}.exists is {exists!r}; give one of {', '.join(EXISTS_POLICIES)}")
+        names = markers = None
+        try:
+            names = NameTemplate(file_name, data_types, f"{where}.file_name")
+        except ConfigError as error:
+            faults += error.faults
+        try:
+            sample, form = (names.sample(), names.form) if names else ("X", "any")
+            markers = Markers(_markers(marker), form, sample, f"{where}.marker")
+        except ConfigError as error:
+            faults += error.faults
+        if faults or names is None or markers is None:
+            raise ConfigError(*faults)
+        return cls(adaptor, names, markers, exists)
+
+    @property
+    def name_before_content(self) -> bool:
+        """Whether the number of a file must be known before its markers can be written."""
+        return self.markers.need_name and self.file_name.uses_sequence
+
+
+def _markers(declared: DeclaredMarkers) -> Sequence[Marker]:
+    if declared is None:
+        return ()
+    if isinstance(declared, str):
+        return (Marker(declared),)
+    return (declared,) if isinstance(declared, Marker) else declared
