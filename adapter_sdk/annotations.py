@@ -87,14 +87,22 @@ def _name(kind: Any) -> str:
     return kind.__name__ if inspect.isclass(kind) else str(kind)
 
 
-def check_handle(place: str, parameter: str, hints: Mapping[str, Any], handle_type: type | None) -> None:
-    """Raises ConfigError if the second parameter is not annotated with what the family gives."""
+def check_handle(place: str, parameter: str, hints: Mapping[str, Any], handle_type: type | None) -> type | None:
+    """The view of the family's handle that the second parameter asks for, or None for the handle itself.
+
+    A view is a Protocol whose `__view_of__` is the handle's class. Raises ConfigError for any other annotation.
+    """
     hint = hints.get(parameter)
     wanted = handle_type.__name__ if handle_type else "nothing"
     if hint is None:
         raise ConfigError(f"{place}: parameter {parameter!r} has no annotation; write `{parameter}: {wanted}`")
-    if handle_type and hint is not handle_type and not (inspect.isclass(hint) and issubclass(handle_type, hint)):
+    if handle_type is None or hint is handle_type:
+        return None
+    if inspect.isclass(hint) and vars(hint).get("__view_of__") is handle_type:
+        return hint
+    if not (inspect.isclass(hint) and not getattr(hint, "_is_protocol", False) and issubclass(handle_type, hint)):
         raise ConfigError(f"{place}: parameter {parameter!r} is annotated {_name(hint)}; this base gives a {wanted}")
+    return None
 
 
 def reply_types(place: str, hints: Mapping[str, Any]) -> tuple[tuple[type[EventData], ...], bool, bool]:

@@ -165,7 +165,8 @@ def _pattern(function: Callable[..., Any], where: Mapping[str, Any]) -> Pattern:
 class HandlerSpec:
     """All that class creation learnt about one handler. `replies` are the types it may answer with.
 
-    What a handler that `takes_list` says of its replies is said here of each event's.
+    What a handler that `takes_list` says of its replies is said here of each event's. `view` is the Protocol that the
+    handler names instead of the family's handle.
     """
 
     name: str
@@ -178,6 +179,7 @@ class HandlerSpec:
     takes_handle: bool
     takes_list: bool
     options: Options
+    view: type | None = None
     verify: str | None = None
     settle: float = 0.0
 
@@ -258,8 +260,7 @@ def _read(
     if in_batches:
         hints = hints_for_each(place, parameters[0], hints)
     data_type = event_data_type(place, parameters[0], hints)
-    if len(parameters) > 1:
-        check_handle(place, parameters[1], hints, handle_type)
+    view = check_handle(place, parameters[1], hints, handle_type) if len(parameters) > 1 else None
     replies, in_list, silent = reply_types(place, hints)
     verify = None
     if handler.verifier is not None:
@@ -277,6 +278,7 @@ def _read(
         replies_in_list=in_list,
         may_be_silent=silent,
         takes_handle=len(parameters) > 1,
+        view=view,
         takes_list=in_batches,
         options=handler.options,
         verify=verify,
