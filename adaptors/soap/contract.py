@@ -15,16 +15,18 @@ from lxml import etree
 
 from adapter_sdk.errors import InvalidData, PermanentError
 from adaptors.soap.conversions import counting
-from adaptors.soap.envelope import SOAP_12, UnreadableError, open_envelope
+from adaptors.soap.envelope import ADDRESSING, SOAP_12, UnreadableError, header_of, open_envelope
 from adaptors.soap.faults import SoapFault, read_fault
 from adaptors.soap.port import Port
 from adaptors.soap.record import Answer
 from adaptors.soap.rendering import PlainRenderer
+from adaptors.soap.security import Security
 from adaptors.soap.settings import SoapSettings
 from adaptors.soap.validation import BodySchema
 from adaptors.soap.vendored import Vendored, collect
 
-_WSA = "http://www.w3.org/2005/08/addressing"
+# A server that has something large to say beside its envelope does so only if it is accepted.
+_MTOM = "multipart/related"
 
 
 class UnknownOperation(PermanentError, AttributeError):
@@ -41,9 +43,12 @@ class Request:
 
 
 class Contract:
-    """What the service promises. Made once and used by all threads. Raises ConfigError, naming each fault."""
+    """What the service promises. Made once and used by all threads. Raises ConfigError, naming each fault.
 
-    def __init__(self, settings: SoapSettings) -> None:
+    `security` is applied to each request when it is complete.
+    """
+
+    def __init__(self, settings: SoapSettings, security: Security | None = None) -> None:
         self._wsdl = str(settings.wsdl)
         vendored = collect(settings.wsdl, settings.wsdl_folder)
         port = Port(vendored, settings)
@@ -53,6 +58,8 @@ class Contract:
         self._schema = BodySchema(vendored, self._parts, settings.redact) if settings.validate_requests else None
         self._plain = PlainRenderer(port.version, port.types)
         self._always_message_id = settings.message_id_header
+        self._headers = settings.soap_headers
+        self._security = security
 
     @property
     def operations(self) -> list[str]:
@@ -81,6 +88,10 @@ class Contract:
         action = described.soapaction or ""
         if described.abstract.wsa_action or self._always_message_id:
             self._address(envelope, described.abstract.wsa_action or action, message_id)
+        for name, value in self._headers.items():
+            etree.SubElement(header_of(envelope), name).text = value.get_secret_value()
+        if self._security is not None:
+            self._security.secure(envelope)
         content = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
         return Request(content, self._http_headers(action), digest)
 
@@ -122,18 +133,16 @@ class Contract:
             raise InvalidData(f"{operation}: the request breaks the WSDL's schema, nothing was sent: {faults}")
 
     def _address(self, envelope: etree._Element, action: str, message_id: str) -> None:
-        header = envelope.find(f"{{{self.version}}}Header")
-        if header is None:
-            header = etree.Element(f"{{{self.version}}}Header")
-            envelope.insert(0, header)
+        header = header_of(envelope)
         for name, value in (("Action", action), ("MessageID", message_id), ("To", self.endpoint)):
-            etree.SubElement(header, f"{{{_WSA}}}{name}", nsmap={"wsa": _WSA}).text = value
+            etree.SubElement(header, f"{{{ADDRESSING}}}{name}", nsmap={"wsa": ADDRESSING}).text = value
 
     def _http_headers(self, action: str) -> dict[str, str]:
         if self.version == SOAP_12:
             kind = "application/soap+xml"
-            return {"Content-Type": f'{kind}; charset=utf-8; action="{action}"', "Accept": kind}
-        return {"Content-Type": "text/xml; charset=utf-8", "Accept": "text/xml", "SOAPAction": f'"{action}"'}
+            return {"Content-Type": f'{kind}; charset=utf-8; action="{action}"', "Accept": f"{kind}, {_MTOM}"}
+        accept = f"text/xml, {_MTOM}"
+        return {"Content-Type": "text/xml; charset=utf-8", "Accept": accept, "SOAPAction": f'"{action}"'}
 
     def _fault(self, described: Any, element: etree._Element) -> SoapFault:
         declared = {

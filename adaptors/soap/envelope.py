@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from lxml import etree
 
 from adaptors.soap.hardened import XmlError, parse
+from adaptors.soap.mime import MimeError, include, is_multipart, unpack
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
+ADDRESSING = "http://www.w3.org/2005/08/addressing"
 _ENVELOPES = {f"{{{namespace}}}Envelope": namespace for namespace in (SOAP_11, SOAP_12)}
 
 
@@ -28,12 +30,7 @@ def open_envelope(body: bytes, content_type: str, version: str) -> Envelope:
 
     Some servers answer SOAP 1.2 in an envelope of 1.1, and the reverse: the content counts, so the envelope is renamed.
     """
-    if content_type.partition(";")[0].strip().lower() == "multipart/related":
-        raise UnreadableError("it is multipart/related (MTOM or attachments), which was not asked for")
-    try:
-        root = parse(body)
-    except XmlError as error:
-        raise UnreadableError(str(error)) from error
+    root = parse_answer(body, content_type)
     found = _ENVELOPES.get(root.tag)
     if found is None:
         raise UnreadableError(f"it is no SOAP envelope but <{root.tag}> ({content_type or 'no content type'})")
@@ -43,6 +40,29 @@ def open_envelope(body: bytes, content_type: str, version: str) -> Envelope:
     if content is None:
         raise UnreadableError("its envelope has no Body")
     return Envelope(root, content.find(f"{{{version}}}Fault"))
+
+
+def parse_answer(body: bytes, content_type: str) -> etree._Element:
+    """The root of an answer, with what came beside it (MTOM) in its place. Raises UnreadableError."""
+    try:
+        if not is_multipart(content_type):
+            return parse(body)
+        envelope, parts = unpack(body, content_type)
+        root = parse(envelope)
+        include(root, parts)
+        return root
+    except (XmlError, MimeError) as error:
+        raise UnreadableError(str(error)) from error
+
+
+def header_of(envelope: etree._Element) -> etree._Element:
+    """The Header of an envelope, made if there is none."""
+    name = f"{{{etree.QName(envelope).namespace}}}Header"
+    header = envelope.find(name)
+    if header is None:
+        header = etree.Element(name)
+        envelope.insert(0, header)
+    return header
 
 
 def _rename(root: etree._Element, found: str, version: str) -> None:

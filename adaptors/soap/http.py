@@ -13,25 +13,26 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from adapter_sdk.errors import BackendUnavailable, ConfigError
+from adapter_sdk.errors import BackendUnavailable
 from adapter_sdk.redaction import redact_url
 from adaptors.soap.connection import Clock, Connection, dial
 from adaptors.soap.record import Answer, CallRecord, Phase
 from adaptors.soap.response import HttpError, Response
 from adaptors.soap.settings import SoapSettings
+from adaptors.soap.tls import is_refused
 
 
 class HttpEndpoint:
     """One address, for any number of threads: a connection serves one call at a time and then rests for the next."""
 
-    def __init__(self, url: str, settings: SoapSettings) -> None:
+    def __init__(self, url: str, settings: SoapSettings, tls: ssl.SSLContext) -> None:
         parts = urlsplit(url)
         self.name = redact_url(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._settings = settings
-        self._tls = _tls(settings) if parts.scheme == "https" else None
+        self._tls = tls if parts.scheme == "https" else None
         self._start = f"POST {target} HTTP/1.1\r\n" + _lines({"Host": parts.netloc, **_fixed_headers(settings)})
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
@@ -63,6 +64,8 @@ class HttpEndpoint:
         except Exception as error:  # whatever breaks here, what counts is how far the call had come
             if connection is not None:
                 connection.close()
+            if is_refused(error):
+                record.phase = Phase.CONNECT
             raise HttpError(_words(error, clock)) from error
         record.phase = Phase.PARSE
         record.answered_at = clock.elapsed()
@@ -121,13 +124,6 @@ def _fixed_headers(settings: SoapSettings) -> dict[str, str]:
     return headers | {name: value.get_secret_value() for name, value in settings.http_headers.items()}
 
 
-def _tls(settings: SoapSettings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"ca_file: {settings.ca_file} cannot be used as a PEM file of CAs: {error}") from error
-
-
 def _retry_after(value: str | None) -> float | None:
     """Seconds, from either form of the header; None if it is absent or unreadable."""
     if value is None:
@@ -147,6 +143,8 @@ def _words(error: Exception, clock: Clock) -> str:
     match error:
         case TimeoutError():
             words = f"timed out after {clock.elapsed():.1f} s"
+        case _ if is_refused(error):
+            words = f"the server does not accept our certificate: {error}; see `client_cert`"
         case ssl.SSLCertVerificationError():
             words = f"the server's certificate is not trusted: {error.verify_message}; set `ca_file` to its CA"
         case _:

@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from adapter_sdk.crashpoints import reach
-from adapter_sdk.errors import AdaptorError, InDoubt
+from adapter_sdk.errors import AdaptorError, ConfigError, InDoubt
 from adaptors.soap.contract import Contract, Request
 from adaptors.soap.exhibit import exhibit_of
 from adaptors.soap.faults import SoapFault
@@ -20,7 +20,11 @@ from adaptors.soap.outcome import FaultMapping, decide
 from adaptors.soap.record import Answer, CallRecord, Phase
 from adaptors.soap.redactor import Redactor
 from adaptors.soap.response import HttpError
+from adaptors.soap.security import Security
 from adaptors.soap.settings import SoapSettings
+from adaptors.soap.tls import tls_of
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -31,6 +35,7 @@ class Backend:
 
     contract: Contract
     http: HttpEndpoint
+    security: Security
     redactor: Redactor
     timeout: float
     faults: FaultMapping = field(default_factory=dict)
@@ -39,9 +44,23 @@ class Backend:
 
 def make_backend(settings: SoapSettings, faults: FaultMapping, queries: Collection[str]) -> Backend:
     """The backend that the settings describe; nothing is connected yet. Raises ConfigError."""
-    contract = Contract(settings)
-    http = HttpEndpoint(contract.endpoint, settings)
-    return Backend(contract, http, Redactor(settings), settings.timeout, faults, queries)
+    broken: list[str] = []
+    security = _made(lambda: Security(settings), broken)
+    tls = _made(lambda: tls_of(settings), broken)
+    contract = _made(lambda: Contract(settings, security), broken)
+    if security is None or tls is None or contract is None:
+        raise ConfigError(*broken)
+    http = HttpEndpoint(contract.endpoint, settings, tls)
+    return Backend(contract, http, security, Redactor(settings), settings.timeout, faults, queries)
+
+
+def _made(make: Callable[[], T], faults: list[str]) -> T | None:
+    """What `make` makes, or None with its faults added to the others'."""
+    try:
+        return make()
+    except ConfigError as error:
+        faults += error.faults
+        return None
 
 
 def _random_id(step: str) -> str:
@@ -150,7 +169,8 @@ class _Call:
         try:
             self.answer = self._backend.http.post(request.body, request.headers, self.record, timeout)
             reach("soap.answered")
-            self._read(self.answer)
+            if self._is_genuine(self.answer):
+                self._read(self.answer)
         except HttpError as error:
             self._failed(error)
         record = self.record
@@ -179,6 +199,15 @@ class _Call:
     def error(self, *, only_asks: bool) -> AdaptorError | None:
         """What the call amounts to."""
         return decide(self.record, self._backend.faults, only_asks=only_asks)
+
+    def _is_genuine(self, answer: Answer) -> bool:
+        """Whether the answer is signed, where it has to be. Asked when it comes, not of what the ledger gives back."""
+        try:
+            self._backend.security.check(answer)
+        except Exception as error:  # noqa: BLE001  # for whatever reason: what cannot be checked is not believed
+            self._failed(error)
+            return False
+        return True
 
     def _read(self, answer: Answer) -> None:
         try:

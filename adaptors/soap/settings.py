@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from adapter_sdk.settings import ConfigPath, Section
 
@@ -15,6 +15,17 @@ _OWN_HEADERS = frozenset(
     | {"transfer-encoding"}
 )
 
+
+_OWNERS = {
+    "password": "username",
+    "client_key": "client_cert",
+    "client_key_password": "client_cert",
+    "wss_password": "wss_username",
+    "wss_key": "wss_cert",
+    "wss_key_password": "wss_cert",
+}
+Part = Literal["body", "timestamp", "username", "token", "addressing"]
+"""Of a request, what a signature can cover: its body, and parts of its header."""
 
 _QUALIFIED = re.compile(r"(?:\{[^{}\s]+\})?[^\W\d][\w.-]*")
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -47,15 +58,40 @@ class SoapSettings(Section):
     message_id_header: bool = Field(
         default=False, description="send wsa:MessageID although the WSDL does not ask for WS-Addressing"
     )
-    ca_file: ConfigPath | None = Field(default=None, description="PEM file of the CAs to trust; default: the system's")
     username: str | None = Field(default=None, description="HTTP basic authentication")
-    password: SecretStr | None = Field(default=None, description="HTTP basic authentication")
+    password: SecretStr | None = Field(default=None, validate_default=True, description="HTTP basic authentication")
     http_headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="sent with every call")
     soap_headers: Mapping[str, SecretStr] = Field(
         default_factory=dict, description='SOAP headers of text, by "{namespace}name", sent with every call'
     )
     redact: tuple[str, ...] = Field(
         default=(), description='"{namespace}name" of elements and attributes that are never stored or shown'
+    )
+    ca_file: ConfigPath | None = Field(default=None, description="PEM file of the CAs to trust; default: the system's")
+    client_cert: ConfigPath | None = Field(
+        default=None, description="mutual TLS: PEM file of our certificate and chain"
+    )
+    client_key: ConfigPath | None = Field(default=None, description="its key in PEM; default: in the same file")
+    client_key_password: SecretStr | None = Field(default=None, description="of an encrypted client key")
+    wss_username: str | None = Field(default=None, description="WS-Security UsernameToken")
+    wss_password: SecretStr | None = Field(default=None, validate_default=True, description="WS-Security UsernameToken")
+    wss_password_type: Literal["text", "digest"] = Field(default="text", description="how the password is sent")
+    wss_timestamp: float = Field(
+        default=0, ge=0, le=86_400, description="seconds that a request is valid, by WS-Security Timestamp; 0: none"
+    )
+    wss_cert: ConfigPath | None = Field(
+        default=None, description="requests are signed: PEM file of our certificate, sent as BinarySecurityToken"
+    )
+    wss_key: ConfigPath | None = Field(default=None, description="its key in PEM; default: in the same file")
+    wss_key_password: SecretStr | None = Field(default=None, description="of an encrypted signature key")
+    wss_digest: Literal["sha256", "sha512", "sha1"] = Field(
+        default="sha256", description="of signatures; sha1 is weak, and for servers that know nothing else"
+    )
+    wss_signed: tuple[Part, ...] = Field(
+        default=("body", "timestamp"), min_length=1, description="what is signed, as far as it is there"
+    )
+    wss_verify_cert: ConfigPath | None = Field(
+        default=None, description="answers must be signed: PEM file of the server's certificate, or of its old and new"
     )
 
     @field_validator("endpoint")
@@ -92,15 +128,43 @@ class SoapSettings(Section):
                 raise ValueError(f"the value of {name} has a character that XML does not allow")
         return headers
 
-    @model_validator(mode="after")
-    def _credentials_are_whole(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("give username and password together")
-        if self.username is not None and ":" in self.username:
-            raise ValueError("username: HTTP basic authentication allows no ':' in it")
-        if self.username is not None and any(name.lower() == "authorization" for name in self.http_headers):
+    @field_validator("ca_file", "client_cert")
+    @classmethod
+    def _there_is_tls(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and (info.data.get("endpoint") or "").startswith("http:"):
+            raise ValueError("is of no use: endpoint is http and not https")
+        return value
+
+    @field_validator("username")
+    @classmethod
+    def _basic_authentication_allows_it(cls, username: str | None) -> str | None:
+        if username is not None and ":" in username:
+            raise ValueError("HTTP basic authentication allows no ':' in it")
+        return username
+
+    # Not a validator of the whole, which would keep silent as long as any other setting is wrong.
+    @field_validator("password", "client_key", "client_key_password", "wss_password", "wss_key", "wss_key_password")
+    @classmethod
+    def _has_what_it_belongs_to(cls, value: object, info: ValidationInfo) -> object:
+        owner = _OWNERS[info.field_name or ""]
+        if value is not None and info.data.get(owner, value) is None:
+            raise ValueError(f"is of no use without {owner}; set both or neither")
+        return value
+
+    @field_validator("password", "wss_password")
+    @classmethod
+    def _is_there_for_its_user(cls, value: object, info: ValidationInfo) -> object:
+        owner = _OWNERS[info.field_name or ""]
+        if value is None and info.data.get(owner) is not None:
+            raise ValueError(f"is missing, and {owner} is set; set both or neither")
+        return value
+
+    @field_validator("http_headers")
+    @classmethod
+    def _authorization_is_given_once(cls, headers: Mapping[str, SecretStr], info: ValidationInfo) -> object:
+        if info.data.get("username") is not None and any(name.lower() == "authorization" for name in headers):
             raise ValueError("give username and password, or the header Authorization, not both")
-        return self
+        return headers
 
 
 def check_names(names: Iterable[str], *, needs_namespace: bool = False) -> None:

@@ -18,10 +18,10 @@ from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, In
 from adaptors.soap import Reject, SoapService, SoapSettings, connect
 from adaptors.soap.http import HttpEndpoint
 from adaptors.soap.record import CallRecord
+from adaptors.soap.tls import tls_of
 from samples.shop.erp.soap import WSDL_FILE
 from tests.services.waiting import wait_until
-
-Behave = Callable[[socket.socket, bytes], object]
+from tests.soap_peer import Behave, Peer, http_message, say, xml_message
 
 _ENVELOPE = '<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
 _ANSWER = _ENVELOPE.format(
@@ -31,84 +31,6 @@ _ANSWER = _ENVELOPE.format(
 _FAULT = _ENVELOPE.format(
     "<e:Fault><faultcode>e:{}</faultcode><faultstring>no</faultstring><detail>{}</detail></e:Fault>"
 )
-
-
-class Peer:
-    """A server on a loopback port whose every exchange is `behave`. Counts connections and keeps requests."""
-
-    def __init__(self, behave: Behave, *, keep_alive: bool = False, tls: ssl.SSLContext | None = None) -> None:
-        self._behave = behave
-        self._keep_alive = keep_alive
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/soap"
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def living(self) -> int:
-        """Connections that the client has not closed."""
-        return sum(connection.fileno() >= 0 for connection in self._open)
-
-    def close(self) -> None:
-        # A thread that waits in accept would keep the port open: shutdown wakes it.
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError):
-            if self._tls:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            self._open.append(connection)
-            while request := _read_request(connection):
-                self.requests.append(request)
-                self._behave(connection, request)
-                if not self._keep_alive:
-                    break
-            connection.close()
-
-
-def _read_request(connection: socket.socket) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        chunk = connection.recv(65_536)
-        if not chunk:
-            return b""
-        data += chunk
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(
-        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1]
-    )
-    while len(body) < length:
-        body += connection.recv(65_536)
-    return head + b"\r\n\r\n" + body
-
-
-def _http(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def _say(message: bytes) -> Behave:
-    return lambda connection, _: connection.sendall(message)
-
-
-def _xml(body: bytes, status: str = "200 OK") -> bytes:
-    return _http(status, body, "Content-Type: text/xml")
 
 
 @contextmanager
@@ -166,47 +88,47 @@ _TRICKLE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r
 @pytest.mark.parametrize(
     ("behave", "kind", "says"),
     [
-        (_say(b""), InDoubt, "hung up without an answer"),
+        (say(b""), InDoubt, "hung up without an answer"),
         (_reset, InDoubt, "reset"),
-        (_say(_http("200 OK", _ANSWER[:90], length=len(_ANSWER))), InDoubt, "breaks off"),
-        (_say(b"HTTP/1.1 200 OK\r\nContent-Le"), InDoubt, "breaks off"),
-        (_say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"), InDoubt, "breaks off"),
-        (_say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), InDoubt, "size of a chunk"),
-        (_say(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nabcde"), InDoubt, "Content-Length"),
-        (_say(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabcde"), InDoubt, "Content-Length"),
-        (_say(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), InDoubt, "no colon"),
-        (_say(b"x" * 100_000), InDoubt, "not HTTP"),
-        (_say(b"SSH-2.0-OpenSSH_9.2\r\n"), InDoubt, "not HTTP"),
-        (_say(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), InDoubt, "not HTTP"),
-        (_say(_http("302 Found", b"", "Location: /page")), InDoubt, "endpoint"),
-        (_say(_http("307 Temporary Redirect", b"", "Location: https://erp/")), Refused, "moved"),
-        (_say(_http("401 Unauthorized", b"<html/>", "WWW-Authenticate: Basic")), Refused, "password"),
-        (_say(_http("404 Not Found", b"<html/>", "Content-Type: text/html")), Refused, "path"),
-        (_say(_http("429 Too Many Requests", b"", "Retry-After: 5")), TransientError, "wait 5 s"),
-        (_say(_http("502 Bad Gateway", b"<html/>")), InDoubt, "HTTP 502"),
-        (_say(_http("503 Service Unavailable")), InDoubt, "HTTP 503"),
-        (_say(_http("503 Service Unavailable", b"", "Retry-After: 9")), BackendUnavailable, "wait 9 s"),
-        (_say(_http("503 X", b"", "Retry-After: Fri, 20 Nov 1998 10:00:00 GMT")), BackendUnavailable, "wait 0 s"),
-        (_say(_http("503 X", b"", "Retry-After: soon")), InDoubt, "HTTP 503"),
-        (_say(_http("504 Gateway Timeout")), InDoubt, "HTTP 504"),
-        (_say(_http("500 Internal Server Error")), InDoubt, "empty"),
-        (_say(_xml(_ANSWER, "500 Internal Server Error")), InDoubt, "normal answer"),
-        (_say(_http("200 OK")), InDoubt, "empty"),
-        (_say(_http("204 No Content")), InDoubt, "empty"),
-        (_say(_xml(b"<html><body/></html>")), InDoubt, "no SOAP envelope"),
-        (_say(_xml(_ENVELOPE.format("").encode())), InDoubt, "cannot be read"),
-        (_say(_xml(_ANSWER.replace(b"Number>", b"Nummer>"))), InDoubt, "WSDL's types"),
-        (_say(_xml(_ANSWER.replace(b"2026-11-20T10:00:00Z", b"soon"))), InDoubt, "not of the type"),
-        (_say(_xml(_ANSWER.replace(b"</CreateOrderR", b"<Extra/></CreateOrderR"))), InDoubt, "Extra"),
-        (_say(_xml(b"<!DOCTYPE x>" + _ANSWER.partition(b"?>")[2])), InDoubt, "DOCTYPE"),
-        (_say(_http("200 OK", b"--x", "Content-Type: multipart/related; boundary=x")), InDoubt, "multipart"),
-        (_say(_http("200 OK", _ANSWER, "Content-Encoding: br")), InDoubt, "encoded as br"),
-        (_say(_http("200 OK", _ANSWER, "Content-Encoding: gzip")), InDoubt, "decompressed"),
-        (_say(_http("200 OK", gzip.compress(_ANSWER)[:-20], "Content-Encoding: gzip")), InDoubt, "breaks off"),
-        (_say(_xml(_FAULT.format("Client", "").encode(), "500 X")), Reject, "fault Client"),
-        (_say(_xml(_FAULT.format("Client", "").encode())), Reject, "fault Client"),
-        (_say(_xml(_FAULT.format("Server", "").encode(), "500 X")), InDoubt, "fault Server"),
-        (_say(_xml(_FAULT.format("Server", "<x/>").encode(), "500 X")), InDoubt, "fault Server x"),
+        (say(http_message("200 OK", _ANSWER[:90], length=len(_ANSWER))), InDoubt, "breaks off"),
+        (say(b"HTTP/1.1 200 OK\r\nContent-Le"), InDoubt, "breaks off"),
+        (say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"), InDoubt, "breaks off"),
+        (say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), InDoubt, "size of a chunk"),
+        (say(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nabcde"), InDoubt, "Content-Length"),
+        (say(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabcde"), InDoubt, "Content-Length"),
+        (say(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), InDoubt, "no colon"),
+        (say(b"x" * 100_000), InDoubt, "not HTTP"),
+        (say(b"SSH-2.0-OpenSSH_9.2\r\n"), InDoubt, "not HTTP"),
+        (say(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), InDoubt, "not HTTP"),
+        (say(http_message("302 Found", b"", "Location: /page")), InDoubt, "endpoint"),
+        (say(http_message("307 Temporary Redirect", b"", "Location: https://erp/")), Refused, "moved"),
+        (say(http_message("401 Unauthorized", b"<html/>", "WWW-Authenticate: Basic")), Refused, "password"),
+        (say(http_message("404 Not Found", b"<html/>", "Content-Type: text/html")), Refused, "path"),
+        (say(http_message("429 Too Many Requests", b"", "Retry-After: 5")), TransientError, "wait 5 s"),
+        (say(http_message("502 Bad Gateway", b"<html/>")), InDoubt, "HTTP 502"),
+        (say(http_message("503 Service Unavailable")), InDoubt, "HTTP 503"),
+        (say(http_message("503 Service Unavailable", b"", "Retry-After: 9")), BackendUnavailable, "wait 9 s"),
+        (say(http_message("503 X", b"", "Retry-After: Fri, 20 Nov 1998 10:00:00 GMT")), BackendUnavailable, "wait 0 s"),
+        (say(http_message("503 X", b"", "Retry-After: soon")), InDoubt, "HTTP 503"),
+        (say(http_message("504 Gateway Timeout")), InDoubt, "HTTP 504"),
+        (say(http_message("500 Internal Server Error")), InDoubt, "empty"),
+        (say(xml_message(_ANSWER, "500 Internal Server Error")), InDoubt, "normal answer"),
+        (say(http_message("200 OK")), InDoubt, "empty"),
+        (say(http_message("204 No Content")), InDoubt, "empty"),
+        (say(xml_message(b"<html><body/></html>")), InDoubt, "no SOAP envelope"),
+        (say(xml_message(_ENVELOPE.format("").encode())), InDoubt, "cannot be read"),
+        (say(xml_message(_ANSWER.replace(b"Number>", b"Nummer>"))), InDoubt, "WSDL's types"),
+        (say(xml_message(_ANSWER.replace(b"2026-11-20T10:00:00Z", b"soon"))), InDoubt, "not of the type"),
+        (say(xml_message(_ANSWER.replace(b"</CreateOrderR", b"<Extra/></CreateOrderR"))), InDoubt, "Extra"),
+        (say(xml_message(b"<!DOCTYPE x>" + _ANSWER.partition(b"?>")[2])), InDoubt, "DOCTYPE"),
+        (say(http_message("200 OK", b"--x", "Content-Type: multipart/related; boundary=x")), InDoubt, "multipart"),
+        (say(http_message("200 OK", _ANSWER, "Content-Encoding: br")), InDoubt, "encoded as br"),
+        (say(http_message("200 OK", _ANSWER, "Content-Encoding: gzip")), InDoubt, "decompressed"),
+        (say(http_message("200 OK", gzip.compress(_ANSWER)[:-20], "Content-Encoding: gzip")), InDoubt, "breaks off"),
+        (say(xml_message(_FAULT.format("Client", "").encode(), "500 X")), Reject, "fault Client"),
+        (say(xml_message(_FAULT.format("Client", "").encode())), Reject, "fault Client"),
+        (say(xml_message(_FAULT.format("Server", "").encode(), "500 X")), InDoubt, "fault Server"),
+        (say(xml_message(_FAULT.format("Server", "<x/>").encode(), "500 X")), InDoubt, "fault Server x"),
     ],
 )  # fmt: skip
 def test_each_misbehaviour_has_one_outcome(
@@ -220,7 +142,13 @@ def test_each_misbehaviour_has_one_outcome(
 
 @pytest.mark.parametrize(
     "behave",
-    [_silence, _drip(_xml(_ANSWER)), _drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90), _say(_TRICKLE), _drip(_TRICKLE)],
+    [
+        _silence,
+        _drip(xml_message(_ANSWER)),
+        _drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 90),
+        say(_TRICKLE),
+        _drip(_TRICKLE),
+    ],
     ids=["silence", "body byte by byte", "headers byte by byte", "chunks without an end", "chunks byte by byte"],
 )
 def test_one_deadline_holds_for_the_whole_call(peer: Callable[..., Peer], behave: Behave) -> None:
@@ -255,7 +183,7 @@ def test_an_unknown_host_is_not_sent() -> None:
     assert isinstance(_outcome("http://erp.invalid/soap"), BackendUnavailable)
     settings = SoapSettings(wsdl=WSDL_FILE)
     with pytest.raises(BackendUnavailable, match="cannot connect"):
-        HttpEndpoint("http://erp.invalid/soap", settings).probe()
+        HttpEndpoint("http://erp.invalid/soap", settings, tls_of(settings)).probe()
 
 
 def test_connecting_has_a_limit_of_its_own() -> None:
@@ -290,24 +218,24 @@ def test_an_answer_above_the_limit_is_in_doubt_and_is_not_read_to_its_end(peer: 
 def test_a_compressed_bomb_is_stopped_at_the_limit(peer: Callable[..., Peer]) -> None:
     """The limit is of what comes out of the decompression."""
     bomb = gzip.compress(b" " * 50_000_000)
-    error = _outcome(peer(_say(_http("200 OK", bomb, "Content-Encoding: gzip"))).url, max_response_bytes=100_000)
+    error = _outcome(peer(say(http_message("200 OK", bomb, "Content-Encoding: gzip"))).url, max_response_bytes=100_000)
     assert "larger than `max_response_bytes`" in str(error)
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        _xml(_ANSWER),
-        _http("200 OK", gzip.compress(_ANSWER), "Content-Encoding: gzip"),
+        xml_message(_ANSWER),
+        http_message("200 OK", gzip.compress(_ANSWER), "Content-Encoding: gzip"),
         b"HTTP/1.0 200 OK\r\n\r\n" + _ANSWER,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(_ANSWER), _ANSWER),
-        b"HTTP/1.1 100 Continue\r\n\r\n" + _xml(_ANSWER),
-        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + _xml(_ANSWER),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + xml_message(_ANSWER),
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + xml_message(_ANSWER),
         b"HTTP/1.1 200 OK\nContent-Type: text/xml;\n charset=utf-8\nContent-Length: %d\n\n%s" % (len(_ANSWER), _ANSWER),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x;x=y\r\n%s\r\n0\r\nX-Sum: 1\r\n\r\n"
         % (len(_ANSWER), _ANSWER),
-        _xml(_ANSWER.replace(b"schemas.xmlsoap.org/soap/envelope/", b"www.w3.org/2003/05/soap-envelope")),
-        _xml(_ANSWER, "202 Accepted"),
+        xml_message(_ANSWER.replace(b"schemas.xmlsoap.org/soap/envelope/", b"www.w3.org/2003/05/soap-envelope")),
+        xml_message(_ANSWER, "202 Accepted"),
     ],
     ids=[
         "plain",
@@ -324,7 +252,7 @@ def test_a_compressed_bomb_is_stopped_at_the_limit(peer: Callable[..., Peer]) ->
 )
 def test_every_legal_form_of_an_answer_is_read(peer: Callable[..., Peer], message: bytes) -> None:
     """A good answer is not put in doubt for its wrapping."""
-    with _erp(peer(_say(message)).url) as erp:
+    with _erp(peer(say(message)).url) as erp:
         assert _order(erp).Number == "17"
 
 
@@ -335,7 +263,7 @@ def test_an_early_refusal_is_read_although_sending_broke(peer: Callable[..., Pee
         def refuse() -> None:
             connection, _ = listener.accept()
             connection.recv(1000)
-            connection.sendall(_http("413 Content Too Large"))
+            connection.sendall(http_message("413 Content Too Large"))
             connection.shutdown(socket.SHUT_WR)
             with suppress(OSError):
                 while connection.recv(1_000_000):
@@ -352,7 +280,7 @@ def test_an_early_refusal_is_read_although_sending_broke(peer: Callable[..., Pee
 
 def test_what_goes_out_is_what_a_server_expects(peer: Callable[..., Peer]) -> None:
     """Action, content type, no compression, basic authentication and the configured headers are on the wire."""
-    server = peer(_say(_xml(_ANSWER)))
+    server = peer(say(xml_message(_ANSWER)))
     with _erp(server.url, username="jo", password="pässword", http_headers={"X-Key": "k"}) as erp:
         _order(erp)
     head = server.requests[0].partition(b"\r\n\r\n")[0]
@@ -369,7 +297,7 @@ def test_what_goes_out_is_what_a_server_expects(peer: Callable[..., Peer]) -> No
 
 def test_the_action_of_soap_12_is_in_the_content_type(peer: Callable[..., Peer]) -> None:
     """SOAP 1.2 has no SOAPAction header."""
-    server = peer(_say(_xml(_ANSWER)))
+    server = peer(say(xml_message(_ANSWER)))
     with _erp(server.url, port="Soap12") as erp:
         _order(erp)
     assert b'Content-Type: application/soap+xml; charset=utf-8; action="urn:erp:CreateOrder"' in server.requests[0]
@@ -384,7 +312,7 @@ def test_no_proxy_or_credential_comes_from_the_environment(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/")
-    server = peer(_say(_xml(_ANSWER)))
+    server = peer(say(xml_message(_ANSWER)))
     with _erp(server.url) as erp:
         assert _order(erp).Number == "17"
     assert b"Authorization" not in server.requests[0]
@@ -392,8 +320,8 @@ def test_no_proxy_or_credential_comes_from_the_environment(
 
 def test_a_redirect_is_not_followed(peer: Callable[..., Peer]) -> None:
     """Following would turn the POST into a GET and take some page for the answer."""
-    target = peer(_say(_xml(_ANSWER)))
-    error = _outcome(peer(_say(_http("302 Found", b"", f"Location: {target.url}"))).url)
+    target = peer(say(xml_message(_ANSWER)))
+    error = _outcome(peer(say(http_message("302 Found", b"", f"Location: {target.url}"))).url)
     assert isinstance(error, InDoubt)
     assert target.connections == 0
 
@@ -403,7 +331,7 @@ def test_a_redirect_is_not_followed(peer: Callable[..., Peer]) -> None:
 
 def test_a_connection_is_used_again(peer: Callable[..., Peer]) -> None:
     """Calls in a row share a connection, where the server allows it."""
-    server = peer(_say(_xml(_ANSWER)), keep_alive=True)
+    server = peer(say(xml_message(_ANSWER)), keep_alive=True)
     with _erp(server.url) as erp:
         for _ in range(5):
             _order(erp)
@@ -412,13 +340,13 @@ def test_a_connection_is_used_again(peer: Callable[..., Peer]) -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"keep_alive": 0}, _xml(_ANSWER)), ({}, _http("200 OK", _ANSWER, "Connection: close"))],
+    [({"keep_alive": 0}, xml_message(_ANSWER)), ({}, http_message("200 OK", _ANSWER, "Connection: close"))],
 )
 def test_a_connection_is_not_used_again_where_one_side_says_so(
     peer: Callable[..., Peer], values: dict[str, Any], message: bytes
 ) -> None:
     """`keep_alive = 0` and the server's `Connection: close` both mean one call each."""
-    server = peer(_say(message), keep_alive=True)
+    server = peer(say(message), keep_alive=True)
     with _erp(server.url, **values) as erp:
         for _ in range(3):
             _order(erp)
@@ -427,7 +355,7 @@ def test_a_connection_is_not_used_again_where_one_side_says_so(
 
 def test_a_connection_that_rested_too_long_is_not_used_again(peer: Callable[..., Peer]) -> None:
     """A server may be about to close it, and a request lost to that looks like one that was executed."""
-    server = peer(_say(_xml(_ANSWER)), keep_alive=True)
+    server = peer(say(xml_message(_ANSWER)), keep_alive=True)
     with _erp(server.url, keep_alive=0.05) as erp:
         _order(erp)
         time.sleep(0.1)
@@ -437,7 +365,7 @@ def test_a_connection_that_rested_too_long_is_not_used_again(peer: Callable[...,
 
 def test_a_connection_that_the_server_closed_is_noticed_before_sending(peer: Callable[..., Peer]) -> None:
     """A server that closes after each answer, without saying so, causes no doubt."""
-    server = peer(_say(_xml(_ANSWER)))
+    server = peer(say(xml_message(_ANSWER)))
     with _erp(server.url) as erp:
         for _ in range(5):
             assert _order(erp).Number == "17"
@@ -451,7 +379,7 @@ def test_an_answer_after_a_doubt_is_never_taken_for_another_calls(peer: Callable
     def late_once(connection: socket.socket, request: bytes) -> None:
         if b">first<" in request:
             time.sleep(0.4)
-        connection.sendall(_xml(_ANSWER.replace(b">17<", b">first<" if b">first<" in request else b">second<")))
+        connection.sendall(xml_message(_ANSWER.replace(b">17<", b">first<" if b">first<" in request else b">second<")))
 
     server = peer(late_once, keep_alive=True)
     with _erp(server.url, timeout=0.2) as erp:
@@ -465,7 +393,7 @@ def test_threads_share_a_contract_and_never_a_connection(peer: Callable[..., Pee
 
     def echo(connection: socket.socket, request: bytes) -> None:
         number = request.partition(b"OrderNo>")[2].partition(b"<")[0]
-        connection.sendall(_xml(_ANSWER.replace(b">17<", b">" + number + b"<")))
+        connection.sendall(xml_message(_ANSWER.replace(b">17<", b">" + number + b"<")))
 
     server = peer(echo, keep_alive=True)
     with _erp(server.url, timeout=10) as erp, ThreadPoolExecutor(8) as pool:
@@ -482,11 +410,11 @@ def test_connections_that_nobody_needs_any_more_are_closed(peer: Callable[..., P
     def behave(connection: socket.socket, request: bytes) -> None:
         if b">burst<" in request:
             together.wait(5)
-        connection.sendall(_xml(_ANSWER))
+        connection.sendall(xml_message(_ANSWER))
 
     server = peer(behave, keep_alive=True)
     settings = SoapSettings.model_validate({"wsdl": WSDL_FILE, "keep_alive": 0.1})
-    endpoint = HttpEndpoint(server.url, settings)
+    endpoint = HttpEndpoint(server.url, settings, tls_of(settings))
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: endpoint.post(b"<a>burst</a>", {}, CallRecord("x", "y"), 10), range(6)))
     assert server.connections == 6
@@ -520,14 +448,14 @@ def _tls(certificate: Path) -> ssl.SSLContext:
 
 def test_tls_with_a_private_ca(peer: Callable[..., Peer], certificate: Path) -> None:
     """`ca_file` is trusted, also for a second call on the same connection."""
-    server = peer(_say(_xml(_ANSWER)), keep_alive=True, tls=_tls(certificate))
+    server = peer(say(xml_message(_ANSWER)), keep_alive=True, tls=_tls(certificate))
     with _erp(server.url, ca_file=certificate / "cert.pem") as erp:
         assert [_order(erp).Number for _ in range(3)] == ["17"] * 3
 
 
 def test_an_untrusted_certificate_is_not_sent_to(peer: Callable[..., Peer], certificate: Path) -> None:
     """Nothing is sent to a server that cannot prove who it is, and the error names the setting."""
-    server = peer(_say(_xml(_ANSWER)), tls=_tls(certificate))
+    server = peer(say(xml_message(_ANSWER)), tls=_tls(certificate))
     error = _outcome(server.url)
     assert isinstance(error, BackendUnavailable)
     assert "ca_file" in str(error)
