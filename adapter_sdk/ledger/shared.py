@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, text
@@ -11,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.recordset import as_json, over_rows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
 
@@ -137,9 +139,19 @@ class SharedRows:
 
     def run(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once per row of parameters."""
-        result: CursorResult[Any] = self._connection.execute(text(statement), [dict(row) for row in rows])
+        database = self._connection.dialect.name
+        result: CursorResult[Any]
+        if database == "postgresql" and len(rows) > 1 and (at_once := over_rows(statement)):
+            result = self._connection.execute(_read(at_once), {"rows": as_json(rows)})
+        elif database == "sqlite":  # its driver itself reads `:name`
+            result = self._connection.exec_driver_sql(statement, [dict(row) for row in rows])
+        else:
+            result = self._connection.execute(_read(statement), [dict(row) for row in rows])
         return result.rowcount
 
     def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:
         """The rows that a query finds."""
         return list(self._connection.execute(text(statement), dict(values)).all())
+
+
+_read = lru_cache(maxsize=64)(text)
