@@ -1,10 +1,11 @@
 """A ledger in one SQLite file, with the standard library: the default for backends that cannot hold a ledger."""
 
 import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +14,8 @@ from adapter_sdk.ledger.store import SqlLedger
 
 # How long one process waits for another's transaction (the command line beside the running adaptor), in seconds.
 _BUSY_TIMEOUT = 10.0
+# Bytes that the disk must have left when work begins: with less it would fail at one of its first events.
+_LEAST_ROOM = 1 << 20
 
 
 class SqliteDatabase:
@@ -33,7 +36,8 @@ class SqliteDatabase:
         return str(self.path)
 
     def open(self) -> None:
-        """Open the file, making it if there is none. Raises LedgerError if it cannot be used."""
+        """Open the file, making it if there is none. Raises LedgerError if it cannot be used, or the disk is full."""
+        self._look_for_room()
         with self._lock, self._translated():
             if self._connection is not None:
                 return
@@ -70,6 +74,12 @@ class SqliteDatabase:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
+
+    def _look_for_room(self) -> None:
+        with suppress(OSError):  # a folder that is missing or closed is told of by SQLite
+            disk = os.statvfs(self.path.parent)
+            if disk.f_bavail * disk.f_frsize < _LEAST_ROOM:
+                raise LedgerError(f"the ledger {self.path}: the disk is full; make room on that disk")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -9,6 +9,8 @@ _GONE = ("08", "57P", "53")
 """Connection exceptions, operator intervention (shutdown), insufficient resources."""
 _LATER = ("40", "55", "23503")
 """Deadlock and serialisation, object in use, and a foreign key whose row another event may yet bring."""
+_DISK = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+"""The disk under SQLite is full, or closed to us."""
 _REFUSED = ("22", "23", "44", "P0001")
 """Data exceptions, integrity violations, WITH CHECK OPTION, and what a procedure raises on purpose."""
 
@@ -20,7 +22,7 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
         if error.connection_invalidated or isinstance(error, exc.InterfaceError):
             return BackendUnavailable(text)
         code = _code(error)
-        if code.startswith(_GONE) or (not code and isinstance(error, exc.OperationalError)):
+        if code.startswith((*_GONE, *_DISK)) or (not code and isinstance(error, exc.OperationalError)):
             return BackendUnavailable(text)
         if code.startswith(_LATER) or code in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT_FOREIGNKEY"):
             return TransientError(text)

@@ -32,7 +32,7 @@ ADAPTOR = Path(sys.executable).with_name("adaptor")
 """The command, beside the interpreter of this environment."""
 _ARTICLES = 20
 _STOCK = 1_000_000
-_TABLES = """
+STOCK_TABLES = """
 CREATE TABLE article (sku VARCHAR(12) PRIMARY KEY, free INTEGER NOT NULL CHECK (free >= 0));
 CREATE TABLE reservation (order_id VARCHAR(40) NOT NULL, sku VARCHAR(12) NOT NULL, quantity INTEGER NOT NULL)
 """
@@ -126,7 +126,7 @@ class SqlBackend(Backend):
             self.what = "SQLite"
         self._engine = sqlalchemy.create_engine(self._url)
         with self._engine.begin() as connection:
-            for statement in _TABLES.split(";"):
+            for statement in STOCK_TABLES.split(";"):
                 connection.execute(sqlalchemy.text(statement))
             rows = [{"sku": f"SKU{number:02d}", "free": _STOCK} for number in range(_ARTICLES)]
             connection.execute(sqlalchemy.text("INSERT INTO article VALUES (:sku, :free)"), rows)
