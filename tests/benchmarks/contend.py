@@ -27,7 +27,7 @@ def _report(task: Task, watch: Watch) -> None:
     watch.finished.wait()
     result = Path(task.result)
     written = result.with_suffix(".new")
-    written.write_text(json.dumps(watch.figures()))
+    written.write_text(json.dumps(watch.figures(task.rest)))
     written.rename(result)
     # Frameworks have ways of their own to stop, none of which is to be measured.
     os._exit(0)

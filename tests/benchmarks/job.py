@@ -19,10 +19,11 @@ SPEED: Mapping[str, str] = {"events_per_second": "events/s", "cpu_us": "CPU µs/
 class Job:
     """`trial` plays one contender once. `full` and `quick` are how many events a trial has, unless options say else.
 
-    `repeats`: the most that make sense; None for what the options say.
+    The first letter of `key` is the job's in the report; what follows tells its tables apart. `repeats` is the most
+    that make sense, None for what the options say.
     """
 
-    letter: str
+    key: str
     title: str
     trial: Callable[["Stage", "Job", Contender], Figures]
     full: int
@@ -33,4 +34,4 @@ class Job:
     @property
     def contenders(self) -> Sequence[Contender]:
         """Who takes part."""
-        return ROSTER[self.letter]
+        return ROSTER[self.key]

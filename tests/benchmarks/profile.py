@@ -9,63 +9,54 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.__main__ import add_options, options_of
-from tests.benchmarks.job import Job
 from tests.benchmarks.jobs import JOBS
-from tests.benchmarks.queues import queues_on
+from tests.benchmarks.options import add_options, options_of
 from tests.benchmarks.report import aligned, echo
 from tests.benchmarks.stage import PEERS, Stage
 from tests.benchmarks.stages import STAGES, Profile, read
-from tests.benchmarks.task import Contender
+from tests.benchmarks.task import Task
 from tests.benchmarks.watch import Figures
 from tests.benchmarks.watches import HeldWatch
-from tests.benchmarks.workload import bodies
 from tests.services import wait_until
 
 _RATE = 500  # samples a second
-_EVENTS = 40_000
+_TIMES = 3  # as many events as a trial has, so that there are samples enough
+_UNFIT = ("f", "g", "h")
 _PY_SPY = PEERS.with_name("py-spy")
 
 
 def main() -> int:
     """Prints two tables: the stages, and the functions in which most of the time was spent."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.profile", description=__doc__)
-    parser.add_argument("--job", choices=("a", "b"), default="a")
-    parser.add_argument("--contender", default="toolkit, idempotent", help="by its name in the table of that job")
+    parser.add_argument("--job", choices=[job.key for job in JOBS if job.key not in _UNFIT], default="a")
+    parser.add_argument("--contender", default="toolkit", help="the first whose name begins so")
     parser.add_argument("--functions", type=int, default=25, help="how many functions to list")
     parser.add_argument("--stacks", type=Path, metavar="FILE", help="keep the samples there, for a flame graph")
     add_options(parser)
     asked = parser.parse_args()
-    job = next(job for job in JOBS if job.letter == asked.job)
-    contender = next((one for one in job.contenders if one.name == asked.contender), None)
+    job = next(job for job in JOBS if job.key == asked.job)
+    named = sorted(job.contenders, key=lambda one: one.name != asked.contender)
+    contender = next((one for one in named if one.name.startswith(asked.contender)), None)
     if contender is None:
-        parser.error(f"job {job.letter} has {'; '.join(one.name for one in job.contenders)}")
+        parser.error(f"job {job.key} has {'; '.join(one.name for one in job.contenders)}")
     with tempfile.TemporaryDirectory(prefix="adaptor-profile-", ignore_cleanup_errors=True) as folder:
-        stage = Stage.on(Path(folder), options_of(asked, events=_EVENTS))
+        stage = Stage.on(Path(folder), options_of(asked, events=job.full * _TIMES))
         stacks = asked.stacks or Path(folder) / "stacks"
-        try:
-            undisturbed = _trial(stage, job, contender, "threads")
-            _trial(stage, job, contender, "held", stacks)
-        finally:
-            stage.end()
+        undisturbed = job.trial(replace(stage, watch="threads"), job, contender)
+        job.trial(replace(stage, watch="held", meanwhile=partial(_look_at, stacks)), job, contender)
         profile = read(stacks.read_text().splitlines())
-    echo(f"({job.letter}) {job.title}: {contender.name} ({contender.configuration})")
+    echo(f"({job.key}) {job.title}: {contender.name} ({contender.configuration})")
     echo(*_lines(profile, undisturbed, asked.functions))
     return 0
 
 
-def _trial(stage: Stage, job: Job, contender: Contender, watch: str, stacks: Path | None = None) -> Figures:
-    with stage.place() as folder, queues_on(stage.node.broker, stage.options.queue_type) as queues:
-        task = stage.task(job, contender, folder, url=queues.url, watch=watch)
-        queues.fill(bodies(task.events, stage.options.size), contender.headers)
-        return stage.play(contender, task, partial(_look_at, folder, stacks) if stacks else lambda _: None)
-
-
-def _look_at(folder: Path, stacks: Path, process: int) -> None:
+def _look_at(stacks: Path, task: Task, process: int) -> None:
     """Start py-spy when the first event is in hand, and let the work go on once it looks; wait for it."""
+    folder = Path(task.folder)
     wait_until((folder / HeldWatch.FIRST).exists, 60.0)
     how = ["--format", "raw", "--rate", str(_RATE), "--threads", "--function", "--gil", "--output", str(stacks)]
     command = [str(_PY_SPY), "record", *how, "--pid", str(process)]

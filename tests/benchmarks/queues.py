@@ -10,7 +10,7 @@ from adapter_sdk.settings import BrokerSettings, Settings
 from adapter_sdk.topology import plan
 from adapter_sdk.transport.base import Binding, Confirm, Exchange, Message, Queue, Topology
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
-from tests.benchmarks.contenders.toolkit_adaptors import WithLedger
+from tests.benchmarks.adaptors.plain import WithLedger
 from tests.benchmarks.workload import CONTENT_TYPE, EXCHANGE, ORDER_TYPE, QUEUE, REPLIES, REPLY_TYPE
 from tests.services import wait_until
 from tests.services.rabbitmq import Broker

@@ -1,7 +1,7 @@
 """Results as a table for people and as JSON for programs."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -14,17 +14,19 @@ def table(job: Job, results: Results) -> list[str]:
     """One job: a line per contender, with the median of each figure and its spread."""
     lines = [["contender", *job.columns.values(), "configuration"]]
     for contender in job.contenders:
-        failure = results.failures.get((job.letter, contender.name))
-        cells = [_cell(results.values(job.letter, contender.name, figure)) for figure in job.columns]
+        if not results.tried(job.key, contender.name):
+            continue
+        failure = results.failures.get((job.key, contender.name))
+        cells = [_cell(results.values(job.key, contender.name, figure)) for figure in job.columns]
         lines.append([contender.name, *cells, f"FAILED: {failure}" if failure else contender.configuration])
-    return [f"({job.letter}) {job.title}", *aligned(lines)]
+    return [f"({job.key}) {job.title}", *aligned(lines)]
 
 
-def targets(results: Results, letters: Iterable[str]) -> list[str]:
+def targets(results: Results, jobs: Sequence[Job]) -> list[str]:
     """The targets of these jobs: what was asked, what was measured, met or missed."""
     rows = []
     for target in TARGETS:
-        if target.job in letters:
+        if target.job in {job.key for job in jobs}:
             value, state = target.judge(results)
             rows.append(
                 [f"({target.job}) {target.text}", "-" if value is None else f"{value:.2f} {target.unit}", state]
@@ -34,13 +36,11 @@ def targets(results: Results, letters: Iterable[str]) -> list[str]:
 
 def as_json(jobs: Sequence[Job], results: Results, facts: Mapping[str, Any]) -> dict[str, Any]:
     """All trials and all verdicts."""
-    letters = [job.letter for job in jobs]
-    verdicts = [(target, *target.judge(results)) for target in TARGETS if target.job in letters]
+    keys = {job.key for job in jobs}
+    verdicts = [(target, *target.judge(results)) for target in TARGETS if target.job in keys]
     return {
         **facts,
-        "jobs": {
-            job.letter: results.as_json(job.letter, [contender.name for contender in job.contenders]) for job in jobs
-        },
+        "jobs": {job.key: results.as_json(job.key, [contender.name for contender in job.contenders]) for job in jobs},
         "targets": [
             {"job": target.job, "text": target.text, "measured": value, "state": state}
             for target, value, state in verdicts

@@ -23,6 +23,10 @@ class Results:
         """A trial came to nothing: then none of this contender's figures in this job count."""
         self.failures[job, contender] = why
 
+    def tried(self, job: str, contender: str) -> bool:
+        """Whether there was a trial at all."""
+        return (job, contender) in self.trials or (job, contender) in self.failures
+
     def values(self, job: str, contender: str, figure: str) -> list[float]:
         """One figure of all trials, ascending; empty if it was not measured, or a trial failed."""
         if (job, contender) in self.failures:
@@ -43,4 +47,5 @@ class Results:
                 "trials": self.trials.get((job, name), []),
             }
             for name in contenders
+            if self.tried(job, name)
         ]

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tests.benchmarks.job import Job
+from tests.benchmarks.options import Options
 from tests.benchmarks.task import Contender, Task
 from tests.benchmarks.watch import Figures
 from tests.services import rabbitmq
-from tests.services.rabbitmq import Node
+from tests.services.rabbitmq import Broker
 from tests.services.run import Run
-from tests.services.supervised import start_on_free_ports
 from tests.torture import leash
 
 ROOT = Path(__file__).parents[2]
@@ -29,40 +29,26 @@ class TrialFailed(Exception):
     """A contender did not do what it was asked to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What is asked for. `events` replaces every job's own number; `settings` are variables for the toolkit alone."""
-
-    events: int | None = None
-    quick: bool = False
-    repeats: int = 5
-    size: int = 600
-    prefetch: int = 1000
-    queue_type: str = "quorum"
-    rate: int = 200
-    settings: Mapping[str, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where trials happen. `folder` is on a real disk, so that syncing costs what it costs."""
+    """Where trials happen. `folder` is on a real disk, so that syncing costs what it costs.
+
+    The profiler has its own `watch` in place of a job's, and is told `meanwhile` of the process that runs.
+    """
 
     options: Options
-    node: Node
+    broker: Broker
     run: Run
     folder: Path
+    watch: str | None = None
+    meanwhile: Callable[[Task, int], None] | None = None
 
     @classmethod
     def on(cls, folder: Path, options: Options) -> Self:
-        """A new stage, with a broker of its own. Raises Missing."""
-        rabbitmq.find()
+        """A new stage, with a broker that ends with this process, or TEST_AMQP_URL. Raises Missing."""
         (folder / "logs").mkdir()
         run = Run(folder / "logs", os.getpid(), "bench")
-        return cls(options, start_on_free_ports(lambda: Node(run, "rabbitmq")), run, folder)
-
-    def end(self) -> None:
-        """End the broker."""
-        self.node.end()
+        return cls(options, rabbitmq.shared_broker(run), run, folder)
 
     @contextmanager
     def place(self) -> Iterator[Path]:
@@ -70,22 +56,33 @@ class Stage:
         with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
-    def task(self, job: Job, contender: Contender, folder: Path, **of_job: Any) -> Task:
-        """A task with what follows from the options; `of_job` is what the job adds."""
+    def task(
+        self,
+        job: Job,
+        contender: Contender,
+        folder: Path,
+        *,
+        url: str = "",
+        watch: str = "throughput",
+        settings: Mapping[str, str] | None = None,
+    ) -> Task:
+        """A task with what follows from the options, whose settings win over those of the job."""
         options = self.options
         return Task(
-            job=job.letter,
+            job=job.key,
             contender=contender.name,
+            watch=self.watch or watch,
+            url=url,
             events=options.events or (job.quick if options.quick else job.full),
             prefetch=options.prefetch,
+            rest=contender.rest,
             folder=str(folder),
             result=str(folder / "result.json"),
-            settings={"ADAPTOR_BROKER_QUEUE_TYPE": options.queue_type, **options.settings},
-            **of_job,
+            settings={"ADAPTOR_BROKER_QUEUE_TYPE": options.queue_type, **(settings or {}), **options.settings},
         )
 
-    def play(self, contender: Contender, task: Task, meanwhile: Callable[[int], None] = lambda _: None) -> Figures:
-        """Run a contender's process to its end: its figures. `meanwhile` gets its id. Raises TrialFailed."""
+    def play(self, contender: Contender, task: Task, meanwhile: Callable[[], None] = lambda: None) -> Figures:
+        """Run a contender's process to its end: its figures. Raises TrialFailed."""
         folder = Path(task.folder)
         python = PEERS if contender.peer else Path(sys.executable)
         command = [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), str(python)]
@@ -100,7 +97,9 @@ class Stage:
             )
         try:
             _tell(process, task)
-            meanwhile(process.pid)
+            meanwhile()
+            if self.meanwhile:
+                self.meanwhile(task, process.pid)
             process.wait(60 + task.events / 100)
         except subprocess.TimeoutExpired:
             raise TrialFailed(f"no end after {60 + task.events / 100:g} s; {_last_line(folder)}") from None

@@ -18,6 +18,7 @@ STAGES = (
     "validation",
     "claim",
     "handler",
+    "effect",
     "record",
     "replies",
     "confirm",
@@ -31,11 +32,12 @@ _THREADS = {"rabbitmq-consume": "transport read", "rabbitmq-publish": "confirm"}
 
 _RULES: Sequence[tuple[str, str]] = (
     (r"(structlog|logging)/|telemetry/logs\.py", "logs"),
-    (r"benchmarks/(watch|contenders/toolkit_adaptors)\.py", "handler"),
+    (r"benchmarks/(watch\w*|reservation|adaptors/\w+)\.py", "handler"),
+    (r"(^|/)adaptors/(soap|files|sql)/", "effect"),
     (r"handlers\.py:check_replies|replies\.py|outbox\.py|encoding\.py:(to_frames|in_writes)", "replies"),
     (r"envelopes\.py:(structured_\w+|_attributes|write_\w+|format_time)|link\.py:write|publishing\.py", "replies"),
     (r"publishing\.py:(_on_confirm|_answer)", "confirm"),
-    (r"(envelopes|work)\.py:validate", "validation"),
+    (r"envelopes\.py:(validate|_data|_validator)", "validation"),
     (r"(envelopes|strict_json|admission)\.py", "envelope"),
     (r"pipeline\.py:(_claim|_granted)|store\.py:claim|ledger/.*:claim", "claim"),
     (r"pipeline\.py:_record|store\.py:record\w*|ledger/.*:record\w*", "record"),

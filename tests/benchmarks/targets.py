@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.benchmarks.contenders import raw_pika, toolkit
+from tests.benchmarks.contenders import faststream_peer, files_by_hand, raw_pika, soap_by_hand, sql_by_hand, toolkit
 from tests.benchmarks.results import Results
+from tests.benchmarks.task import Contender
 
 State = Literal["met", "missed", "not measured"]
 Measure = Callable[[Results], float | None]
@@ -34,44 +35,96 @@ class Target:
         return value, "missed" if low or high else "met"
 
 
-def ratio(job: str, figure: str, over: str, under: str) -> Measure:
+def value(job: str, figure: str, contender: Contender) -> Measure:
+    """The median of one contender."""
+    return lambda results: results.median(job, contender.name, figure)
+
+
+def ratio(job: str, figure: str, over: Contender, under: Contender) -> Measure:
     """The median of one contender as a multiple of another's."""
 
     def measure(results: Results) -> float | None:
-        above, below = (results.median(job, name, figure) for name in (over, under))
+        above, below = (results.median(job, contender.name, figure) for contender in (over, under))
         return above / below if above is not None and below else None
 
     return measure
 
 
-_IDEMPOTENT, _LEDGER = toolkit.IDEMPOTENT.name, toolkit.LEDGER.name
-_FASTSTREAM = "FastStream"
+def _consume() -> Sequence[Target]:
+    pika, faststream = raw_pika.BLOCKING, faststream_peer.FASTSTREAM
+    idempotent, ledger = toolkit.IDEMPOTENT, toolkit.LEDGER
+    return (
+        Target("a", f"CPU per event at most 1.6 x {pika.name}", ratio("a", CPU, idempotent, pika), at_most=1.6),
+        Target("a", "CPU per event at least 5 x less than FastStream", ratio("a", CPU, faststream, idempotent), 5),
+        Target("a", "events/s with the ledger at least 0.6 x without", ratio("a", RATE, ledger, idempotent), 0.6),
+    )
+
+
+def _reply() -> Sequence[Target]:
+    pika, faststream = raw_pika.SELECT_CONFIRMED, faststream_peer.FASTSTREAM_REPLY
+    idempotent, ledger = toolkit.REPLYING_IDEMPOTENT, toolkit.REPLYING_LEDGER
+    return (
+        Target("b", "events/s at least 8 x FastStream", ratio("b", RATE, idempotent, faststream), 8),
+        Target("b", f"events/s at least 1.0 x {pika.name}", ratio("b", RATE, idempotent, pika), 1.0),
+        Target("b", "events/s with the ledger at least 0.6 x without", ratio("b", RATE, ledger, idempotent), 0.6),
+    )
+
+
+def _sql(job: str) -> Sequence[Target]:
+    each, batch, many = sql_by_hand.EACH, sql_by_hand.BATCH, sql_by_hand.MANY
+    return (
+        Target(job, "events/s at least 5 x a transaction per event by hand", ratio(job, RATE, toolkit.SQL, each), 5),
+        Target(job, "events/s at least 0.7 x a transaction per batch", ratio(job, RATE, toolkit.SQL, batch), 0.7),
+        Target(job, "events/s of a list at least 0.5 x executemany", ratio(job, RATE, toolkit.SQL_LIST, many), 0.5),
+    )
+
+
+def _files() -> Sequence[Target]:
+    by_hand = ratio("d", RATE, toolkit.FILES, files_by_hand.FILES)
+    return (Target("d", "files/s at least 4 x write + fsync + rename + folder fsync by hand", by_hand, 4),)
+
+
+def _soap(job: str) -> Sequence[Target]:
+    return (Target(job, "calls/s at least 1.6 x zeep", ratio(job, RATE, toolkit.SOAP, soap_by_hand.ZEEP), 1.6),)
+
+
+def _latency() -> Sequence[Target]:
+    pika = raw_pika.SELECT_CONFIRMED
+    return [
+        Target(
+            "f",
+            f"{way} p{rank} at most {most:g} x {pika.name}: {contender.name}",
+            ratio("f", f"{way}_p{rank}", contender, pika),
+            at_most=most,
+        )
+        for contender in (toolkit.REPLYING_IDEMPOTENT, toolkit.REPLYING_LEDGER)
+        for way in ("handled", "replied")
+        for rank, most in ((50, 1.5), (99, 3.0))
+    ]
+
+
+def _memory() -> Sequence[Target]:
+    return [
+        Target(
+            "g",
+            f"at most 20 MB more at the end than after 10,000: {contender.name}",
+            value("g", "memory_growth", contender),
+            at_most=20,
+            unit="MB",
+        )
+        for contender in (toolkit.IDEMPOTENT, toolkit.LEDGER)
+    ]
+
 
 TARGETS: Sequence[Target] = (
-    Target(
-        "a",
-        "CPU per event at most 1.6 x pika Blocking, coalesced",
-        ratio("a", CPU, _IDEMPOTENT, raw_pika.BLOCKING.name),
-        at_most=1.6,
-    ),
-    Target(
-        "a",
-        "CPU per event at least 5 x less than FastStream",
-        ratio("a", CPU, _FASTSTREAM, _IDEMPOTENT),
-        at_least=5,
-    ),
-    Target(
-        "b",
-        "events/s at least 8 x FastStream",
-        ratio("b", RATE, _IDEMPOTENT, _FASTSTREAM),
-        at_least=8,
-    ),
-    Target(
-        "b",
-        "events/s at least 1.0 x pika Select with asynchronous confirms",
-        ratio("b", RATE, _IDEMPOTENT, raw_pika.SELECT_CONFIRMED.name),
-        at_least=1.0,
-    ),
-    Target("a", "events/s with the ledger at least 0.6 x without", ratio("a", RATE, _LEDGER, _IDEMPOTENT), 0.6),
-    Target("b", "events/s with the ledger at least 0.6 x without", ratio("b", RATE, _LEDGER, _IDEMPOTENT), 0.6),
+    *_consume(),
+    *_reply(),
+    *_sql("c.postgresql"),
+    *_sql("c.sqlite"),
+    *_files(),
+    *_soap("e.1"),
+    *_soap("e.8"),
+    *_latency(),
+    *_memory(),
+    Target("h", "under 1.0 s to the first event", value("h", "first_event_s", toolkit.STARTING), at_most=1.0, unit="s"),
 )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One trial. `watch` says what is measured; `more` is what the job adds, such as the URL of a database."""
+    """One trial. `watch` says what is measured; `settings` are variables as `adaptor run` reads them."""
 
     job: str
     contender: str
@@ -19,10 +19,15 @@ class Task:
     url: str = ""
     events: int
     prefetch: int
+    rest: float
     folder: str
     result: str
     settings: Mapping[str, str] = field(default_factory=dict)
-    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ack_every(self) -> int:
+        """After how many events those who coalesce by counting ack: 100, and less where the prefetch is small."""
+        return max(min(100, self.prefetch // 4), 1)
 
     def to_json(self) -> str:
         """The task as its process gets it."""
@@ -41,8 +46,9 @@ class Contender:
     `run` consumes until its process is ended. Its module imports only what both environments have, so that the roster
     can be read in each; the rest is imported inside.
 
-    `configuration` is printed beside the figures. `peer` says that it runs in the environment of the peers. `headers`
-    are what its messages need beside the body.
+    `configuration` is printed beside the figures. `peer` says that it runs in the environment of the peers, `consumes`
+    that its work is in the queue. `headers` are what its messages need beside the body. `rest` is for how many seconds
+    it must have done nothing before all is taken for settled.
     """
 
     name: str
@@ -50,3 +56,5 @@ class Contender:
     run: Callable[[Task, "Watch"], None]
     peer: bool = False
     headers: Callable[[int], Mapping[str, str]] | None = None
+    rest: float = 0.3
+    consumes: bool = True

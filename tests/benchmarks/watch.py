@@ -5,8 +5,10 @@ import threading
 import time
 from typing import Protocol
 
-_STEP, _REST, _PATIENCE = 0.05, 0.002, 3.0
-"""Seconds: a process is at rest when it took less than `_REST` of CPU in a `_STEP`; `_PATIENCE` is the longest wait."""
+_STEP, _PATIENCE = 0.05, 10.0
+"""Seconds: how often the CPU is looked at while a process comes to rest, and the longest wait for that."""
+_IDLE = 0.002
+"""Seconds of CPU in a step that are nothing: timers, and the look itself."""
 
 Figures = dict[str, float]
 
@@ -41,7 +43,7 @@ class Watch:
         number = next(self._numbers)
         if number == 1:
             self._began, self._cpu = time.perf_counter(), time.process_time()
-        elif number == self.events and not self._by_settlement:
+        if number == self.events and not self._by_settlement:
             self._end()
 
     def settled(self, count: int) -> None:
@@ -55,9 +57,9 @@ class Watch:
         self._ended = time.perf_counter()
         self.finished.set()
 
-    def figures(self) -> Figures:
-        """To be asked when the trial is finished: waits until what was handed to other threads is done, too."""
-        cpu = _cpu_at_rest() - self._cpu
+    def figures(self, rest: float) -> Figures:
+        """To be asked when the trial is finished: waits until the process has done nothing for `rest` seconds."""
+        cpu = _cpu_at_rest(rest) - self._cpu
         seconds = self._ended - self._began
         return {
             "seconds": seconds,
@@ -66,11 +68,13 @@ class Watch:
         }
 
 
-def _cpu_at_rest() -> float:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
+def _cpu_at_rest(rest: float) -> float:
+    """The CPU so far, once nothing has happened for `rest` seconds: frameworks ack when they find the time."""
+    quiet_since, spent = time.monotonic(), time.process_time()
+    deadline = quiet_since + _PATIENCE
+    while (now := time.monotonic()) < min(quiet_since + rest, deadline):
         before = time.process_time()
         time.sleep(_STEP)
-        now = time.process_time()
-        if now - before < _REST or time.monotonic() > deadline:
-            return before
+        if time.process_time() - before > _IDLE:
+            quiet_since, spent = now + _STEP, time.process_time()
+    return spent

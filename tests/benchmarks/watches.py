@@ -31,10 +31,10 @@ class BacklogWatch(Watch):
             self._early = _resident()
         super().handled(order)
 
-    def figures(self) -> Figures:
+    def figures(self, rest: float) -> Figures:
         at_end = _resident()
         growth = at_end - self._early
-        return {**super().figures(), "memory_early": self._early, "memory_end": at_end, "memory_growth": growth}
+        return {**super().figures(rest), "memory_early": self._early, "memory_end": at_end, "memory_growth": growth}
 
 
 class LatencyWatch(Watch):
@@ -48,8 +48,19 @@ class LatencyWatch(Watch):
         self._taken.append((time.monotonic_ns() - order.sent_at) / 1e6)
         super().handled(order)
 
-    def figures(self) -> Figures:
-        return {**super().figures(), **percentiles("handled", self._taken)}
+    def figures(self, rest: float) -> Figures:
+        return {**super().figures(rest), **percentiles("handled", self._taken)}
+
+
+class FirstWatch(Watch):
+    """When the first event was handled, in seconds of the monotonic clock."""
+
+    def handled(self, order: Sent) -> None:
+        self._first = time.monotonic()
+        self.finished.set()
+
+    def figures(self, rest: float) -> Figures:
+        return {"first": self._first}
 
 
 class ThreadsWatch(Watch):
@@ -68,8 +79,8 @@ class ThreadsWatch(Watch):
             self._before = _cpu_by_thread()
         super().handled(order)
 
-    def figures(self) -> Figures:
-        figures = super().figures()
+    def figures(self, rest: float) -> Figures:
+        figures = super().figures(rest)
         spent = _cpu_by_thread()
         spent.subtract(self._before)
         return {**figures, **{name: ticks / _TICK / self.events * 1e6 for name, ticks in spent.items()}}
@@ -98,6 +109,7 @@ WATCHES: dict[str, type[Watch]] = {
     "throughput": Watch,
     "backlog": BacklogWatch,
     "latency": LatencyWatch,
+    "first": FirstWatch,
     "threads": ThreadsWatch,
     "held": HeldWatch,
 }

@@ -14,6 +14,8 @@ EXCHANGE = "events"
 QUEUE = "bench"
 """The queue that every contender consumes: named after the toolkit's adaptor, with the arguments that it declares."""
 REPLIES = "replies"
+STARTED = "BENCH_STARTED"
+"""The environment variable that names the file in which an adaptor says when its first event came."""
 
 _LINE = {"sku": "KETTLE-0042", "quantity": 2, "price": "24.90"}
 

@@ -5,6 +5,7 @@ import pwd
 import secrets
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -27,6 +28,9 @@ _SETTINGS = {
     "max_connections": "200",
 }
 
+DURABLE = {"listen_addresses": "127.0.0.1", "max_connections": "200"}
+"""As in production, where a commit costs what it costs: for benchmarks."""
+
 
 def find() -> Path:
     """The folder of the newest installed server's programs. Raises Missing."""
@@ -37,13 +41,13 @@ def find() -> Path:
     return Path(found).resolve().parent
 
 
-def shared_server(run: Run) -> str:
+def shared_server(run: Run, settings: Mapping[str, str] = _SETTINGS) -> str:
     """The libpq URL of the run's server: TEST_PG_URL, or a private server that all workers share. Raises Missing."""
     given = os.environ.get("TEST_PG_URL")
     if given:
         return urlsplit(given)._replace(scheme="postgresql").geturl()
     find()
-    return run.once("postgresql", lambda: {"url": start_on_free_ports(lambda: _start(run))})["url"]
+    return run.once("postgresql", lambda: {"url": start_on_free_ports(lambda: _start(run, settings))})["url"]
 
 
 def new_database(server: str, name: str) -> str:
@@ -78,23 +82,23 @@ _kept: list[Supervised] = []
 """Keeps the run's server referenced until this process ends: its supervisor ends it with the run."""
 
 
-def _start(run: Run) -> str:
+def _start(run: Run, settings: Mapping[str, str]) -> str:
     server = Supervised("postgresql", run.log("postgresql"), watch=run.controller, user=_user())
     port = free_port()
     url = f"postgresql://tester@127.0.0.1:{port}/postgres"
-    _launch(server, find(), port)
+    _launch(server, find(), port, settings)
     server.wait_ready(lambda: _answers(url))
     _kept.append(server)
     return url
 
 
-def _launch(server: Supervised, programs: Path, port: int) -> None:
+def _launch(server: Supervised, programs: Path, port: int, settings: Mapping[str, str]) -> None:
     data = "data"  # below the private directory, where both programs are started
     initdb = [str(programs / "initdb"), "-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8"]
-    settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    options = [f"--{name}={value}" for name, value in settings.items()]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     server.start(
-        [str(programs / "postgres"), "-D", data, "-p", str(port), "-k", str(server.directory), *settings],
+        [str(programs / "postgres"), "-D", data, "-p", str(port), "-k", str(server.directory), *options],
         prepare=[[*initdb, "--locale=C.UTF-8"]],
         environment=environment | {"HOME": str(server.directory)},
         end_signal=signal.SIGQUIT,  # at once, and yet shared memory is given back

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from pika.frame import Method
     from pika.spec import Basic, BasicProperties
 
-_ACK_EVERY = 100
-
 
 class Coalescing:
-    """Consumes on either kind of channel; acks after every 100 events, and after the last."""
+    """Consumes on either kind of channel; acks after so many events, and after the last."""
 
     def __init__(self, task: Task, watch: Watch, channel: "BlockingChannel | Channel") -> None:
         self._events = task.events
+        self._ack_every = task.ack_every
         self._watch = watch
         self._channel = channel
 
@@ -30,7 +29,7 @@ class Coalescing:
         """Validate, handle, ack."""
         self._watch.handled(OrderEvent.model_validate_json(body).data)
         tag = method.delivery_tag or 0
-        if tag % _ACK_EVERY == 0 or tag == self._events:
+        if tag % self._ack_every == 0 or tag == self._events:
             self._channel.basic_ack(tag, multiple=True)
 
 
@@ -93,7 +92,7 @@ def blocking_coalesced(task: Task, watch: Watch) -> None:
     def consume(channel: "BlockingChannel") -> None:
         channel.basic_consume(QUEUE, Coalescing(task, watch, channel).on_message)
 
-    _blocking(task, consume)
+    blocking(task, consume)
 
 
 def select_coalesced(task: Task, watch: Watch) -> None:
@@ -122,7 +121,7 @@ def blocking_confirmed(task: Task, watch: Watch) -> None:
         channel.basic_consume(QUEUE, on_message)
 
     watch.expect_settlements()
-    _blocking(task, consume)
+    blocking(task, consume)
 
 
 def select_confirmed(task: Task, watch: Watch) -> None:
@@ -143,7 +142,8 @@ def _reply_properties() -> "BasicProperties":
     return BasicProperties(content_type=CONTENT_TYPE, delivery_mode=2)
 
 
-def _blocking(task: Task, consume: "Callable[[BlockingChannel], None]") -> None:
+def blocking(task: Task, consume: "Callable[[BlockingChannel], None]") -> None:
+    """Consume on a BlockingConnection until the process is ended."""
     import pika
 
     channel = pika.BlockingConnection(pika.URLParameters(task.url)).channel()

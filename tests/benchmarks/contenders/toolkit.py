@@ -1,6 +1,9 @@
 """The toolkit: real adaptors, run by the real runner on the real transport, settings as they come but the prefetch."""
 
+import subprocess
+import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +15,39 @@ if TYPE_CHECKING:
 
     from adapter_sdk.transport.base import Delivery, Transport
 
+_ADAPTORS = "tests.benchmarks.adaptors"
 
-def run(adaptor: str, task: Task, watch: Watch) -> None:
-    """Run the class `adaptor` of `toolkit_adaptors` as `adaptor run` does."""
+
+def run(adaptor: str, task: Task, watch: Watch, *, install: bool = False) -> None:
+    """Run `module:Class` of `tests.benchmarks.adaptors` as `adaptor run` does, after `adaptor sql install` if asked."""
     from adapter_sdk.runner import Runner
     from adapter_sdk.settings import load_settings
     from adapter_sdk.telemetry.logs import configure_logs
     from adapter_sdk.transport.connect import transport_for
-    from tests.benchmarks.contenders import toolkit_adaptors
 
-    folder = Path(task.folder)
-    kind: type[toolkit_adaptors.Watched] = getattr(toolkit_adaptors, adaptor)
+    environ = environment(task)
+    if install:
+        command = [str(Path(sys.executable).with_name("adaptor")), "sql", "install", f"{_ADAPTORS}.{adaptor}"]
+        subprocess.run(command, env=environ, check=True)
+    module, _, name = adaptor.partition(":")
+    kind = getattr(import_module(f"{_ADAPTORS}.{module}"), name)
     kind.watch = watch
-    environ = {
-        "ADAPTOR_BROKER_URL": task.url,
-        "ADAPTOR_BROKER_PREFETCH": str(task.prefetch),
-        "ADAPTOR_LEDGER_PATH": str(folder / "bench.ledger"),
-        **task.settings,
-    }
     settings = load_settings(kind, environ=environ)
-    with (folder / "adaptor.log").open("w") as log:
+    with Path("adaptor.log").open("w") as log:
         configure_logs(settings.log.level, "json", log)
         transport = transport_for(task.url, heartbeat=settings.broker.heartbeat)
         _watch_acks(transport, watch)
         Runner(kind, settings, transport).run()
+
+
+def environment(task: Task) -> dict[str, str]:
+    """The settings of a task; the ledger, where it is a file, is in the folder of the trial."""
+    return {
+        "ADAPTOR_BROKER_URL": task.url,
+        "ADAPTOR_BROKER_PREFETCH": str(task.prefetch),
+        "ADAPTOR_LEDGER_PATH": str(Path(task.folder) / "bench.ledger"),
+        **task.settings,
+    }
 
 
 def _watch_acks(transport: "Transport", watch: Watch) -> None:
@@ -50,12 +62,17 @@ def _watch_acks(transport: "Transport", watch: Watch) -> None:
     setattr(transport, "ack", counted)  # noqa: B010 - mypy lets nobody assign to a method
 
 
-def contender(name: str, adaptor: str, configuration: str) -> Contender:
-    """The toolkit with one of the adaptors."""
-    return Contender(name, configuration, partial(run, adaptor))
+def _contender(name: str, adaptor: str, configuration: str, *, install: bool = False) -> Contender:
+    return Contender(name, configuration, partial(run, adaptor, install=install))
 
 
-IDEMPOTENT = contender("toolkit, idempotent", "Idempotent", "handler marked idempotent: no ledger needed")
-LEDGER = contender("toolkit, ledger", "WithLedger", "SQLite ledger, synchronous FULL")
-REPLYING_IDEMPOTENT = contender("toolkit, idempotent", "ReplyingIdempotent", IDEMPOTENT.configuration)
-REPLYING_LEDGER = contender("toolkit, ledger", "ReplyingWithLedger", LEDGER.configuration)
+_NO_LEDGER, _LEDGER = "handler marked idempotent: no ledger needed", "SQLite ledger, synchronous FULL"
+IDEMPOTENT = _contender("toolkit, idempotent", "plain:Idempotent", _NO_LEDGER)
+LEDGER = _contender("toolkit, ledger", "plain:WithLedger", _LEDGER)
+REPLYING_IDEMPOTENT = _contender("toolkit, idempotent", "plain:ReplyingIdempotent", _NO_LEDGER)
+REPLYING_LEDGER = _contender("toolkit, ledger", "plain:ReplyingWithLedger", _LEDGER)
+SQL = _contender("toolkit", "sql:OneByOne", "effect once, one handler call per event", install=True)
+SQL_LIST = _contender("toolkit, list[Event]", "sql:AsList", "effect once, executemany in the handler", install=True)
+FILES = _contender("toolkit", "files:Dropping", "one whole file per event, SQLite ledger")
+SOAP = _contender("toolkit", "soap:Calling", "an adaptor on RabbitMQ, SQLite ledger: at most one unverified attempt")
+STARTING = _contender("toolkit", "plain:WithLedger", "`adaptor run`, SQLite ledger")

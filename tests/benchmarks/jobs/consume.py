@@ -1,28 +1,20 @@
-"""(a) and (b): a queue full of events is consumed to its end, with and without a confirmed reply to each."""
+"""(a), (b) and (g): a queue full of events is consumed to its end, without and with a confirmed reply to each."""
 
-from tests.benchmarks.job import Job
+from dataclasses import replace
+
+from tests.benchmarks.job import SPEED, Job
 from tests.benchmarks.queues import queues_on
 from tests.benchmarks.stage import Stage, TrialFailed
-from tests.benchmarks.task import Contender
+from tests.benchmarks.task import Contender, Task
 from tests.benchmarks.watch import Figures
 from tests.benchmarks.workload import bodies
 
 
-def consume(stage: Stage, job: Job, contender: Contender) -> Figures:
-    """Fill, consume, and see that nothing is left."""
-    return _consume(stage, job, contender, replies=0)
-
-
-def reply(stage: Stage, job: Job, contender: Contender) -> Figures:
-    """The same, and one reply per event must have arrived."""
-    return _consume(stage, job, contender, replies=1)
-
-
-def _consume(stage: Stage, job: Job, contender: Contender, replies: int) -> Figures:
-    with stage.place() as folder, queues_on(stage.node.broker, stage.options.queue_type) as queues:
-        task = stage.task(job, contender, folder, url=queues.url)
+def consume_all(stage: Stage, contender: Contender, task: Task, *, replies: int = 0) -> Figures:
+    """Fill a queue, have it consumed; see that nothing is left, and that there are `replies` to each event."""
+    with queues_on(stage.broker, stage.options.queue_type) as queues:
         queues.fill(bodies(task.events, stage.options.size), contender.headers)
-        figures = stage.play(contender, task)
+        figures = stage.play(contender, replace(task, url=queues.url))
         if left := queues.left():
             raise TrialFailed(f"{left} of {task.events} events were not settled")
         if (arrived := queues.replies()) != replies * task.events:
@@ -30,7 +22,40 @@ def _consume(stage: Stage, job: Job, contender: Contender, replies: int) -> Figu
     return figures
 
 
+def consume(stage: Stage, job: Job, contender: Contender) -> Figures:
+    """Validate, handle, ack."""
+    with stage.place() as folder:
+        return consume_all(stage, contender, stage.task(job, contender, folder))
+
+
+def reply(stage: Stage, job: Job, contender: Contender) -> Figures:
+    """The same with one reply per event, confirmed before the ack."""
+    with stage.place() as folder:
+        return consume_all(stage, contender, stage.task(job, contender, folder), replies=1)
+
+
+def backlog(stage: Stage, job: Job, contender: Contender) -> Figures:
+    """As `consume`, with a look at the memory."""
+    with stage.place() as folder:
+        return consume_all(stage, contender, stage.task(job, contender, folder, watch="backlog"))
+
+
 JOBS = (
-    Job(letter="a", title="consume, validate, handle, ack", trial=consume, full=20_000, quick=4_000),
-    Job(letter="b", title="the same with a confirmed reply", trial=reply, full=10_000, quick=2_000),
+    Job(key="a", title="consume, validate, handle, ack", trial=consume, full=20_000, quick=4_000),
+    Job(key="b", title="the same with a confirmed reply", trial=reply, full=6_000, quick=2_000),
+)
+BACKLOG = Job(
+    key="g",
+    title="a backlog",
+    trial=backlog,
+    full=1_000_000,
+    quick=30_000,
+    repeats=1,
+    columns={
+        "seconds": "seconds",
+        **SPEED,
+        "memory_early": "MB after 10,000",
+        "memory_end": "MB at the end",
+        "memory_growth": "MB more",
+    },
 )

@@ -1,27 +1,15 @@
-"""The adaptors that are measured, written as any user writes them."""
+"""Adaptors whose handlers do nothing: what is measured is the toolkit."""
 
-from typing import ClassVar
+import os
+import time
+from pathlib import Path
 
-from adapter_sdk import Adaptor, Event, EventData, handles
-from tests.benchmarks.watch import Watch
-from tests.benchmarks.workload import ORDER_TYPE, QUEUE, REPLY_TYPE, Booked, Order
-
-
-class OrderPlaced(Order, EventData, type=ORDER_TYPE):
-    pass
+from adapter_sdk import Adaptor, Event, handles
+from tests.benchmarks.adaptors import OrderBooked, OrderPlaced, Watched
+from tests.benchmarks.workload import QUEUE, STARTED
 
 
-class OrderBooked(Booked, EventData, type=REPLY_TYPE):
-    pass
-
-
-class Watched(Adaptor):
-    """The watch is set before the runner starts."""
-
-    watch: ClassVar[Watch]
-
-
-class Idempotent(Watched):
+class Idempotent(Watched, Adaptor):
     name = QUEUE
 
     @handles(idempotent=True)
@@ -29,7 +17,7 @@ class Idempotent(Watched):
         self.watch.handled(event.data)
 
 
-class WithLedger(Watched):
+class WithLedger(Watched, Adaptor):
     name = QUEUE
 
     @handles
@@ -37,7 +25,7 @@ class WithLedger(Watched):
         self.watch.handled(event.data)
 
 
-class ReplyingIdempotent(Watched):
+class ReplyingIdempotent(Watched, Adaptor):
     name = QUEUE
 
     @handles(idempotent=True)
@@ -46,13 +34,23 @@ class ReplyingIdempotent(Watched):
         return booked(event)
 
 
-class ReplyingWithLedger(Watched):
+class ReplyingWithLedger(Watched, Adaptor):
     name = QUEUE
 
     @handles
     def handle(self, event: Event[OrderPlaced]) -> OrderBooked:
         self.watch.handled(event.data)
         return booked(event)
+
+
+class Starting(Adaptor):
+    """Run by `adaptor run` itself; says when its first event came."""
+
+    name = QUEUE
+
+    @handles
+    def handle(self, event: Event[OrderPlaced]) -> None:
+        Path(os.environ[STARTED]).write_text(str(time.monotonic()))
 
 
 def booked(event: Event[OrderPlaced]) -> OrderBooked:
