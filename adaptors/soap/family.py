@@ -17,6 +17,7 @@ from adaptors.soap.notes import SharedNotes
 from adaptors.soap.outcome import FaultMapping
 from adaptors.soap.service import Backend, SoapService, doubt_of, make_backend
 from adaptors.soap.settings import SoapSettings
+from adaptors.soap.typed import TypedContract, typed_backend
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ class SoapFamily(Family[SoapService]):
         self._faults = faults
         self._queries = queries
         self._made: Backend | None = None
+        self._typed: dict[type, Backend] = {}
         self._notes: SharedNotes | None = None
 
     def check(self) -> list[str]:
@@ -52,7 +54,11 @@ class SoapFamily(Family[SoapService]):
             contract = self._backend().contract
         except ConfigError as error:
             return list(error.faults)
-        return [fault for name in self._queries if (fault := _unknown(contract, name))]
+        named = [(contract, name, "queries") for name in self._queries]
+        for view in filter(None, dict.fromkeys(handler.view for handler in self.adaptor._handlers.values())):
+            typed = TypedContract(contract, view)
+            named += [(typed, name, view.__name__) for name in typed.operations]
+        return [fault for contract, name, whence in named if (fault := _unknown(contract, name, whence))]
 
     def longest_call(self, handler: HandlerSpec) -> float:
         """The total deadline of one call."""
@@ -89,7 +95,7 @@ class SoapFamily(Family[SoapService]):
             kind = FailedCalls if claim.handler.options.idempotent else LedgerCalls
             recorded = kind(self._notes_in(journal), claim)
         service = SoapService(
-            self._backend(),
+            self._backend_behind(claim.handler.view),
             journal=recorded,
             message_id=lambda step: _message_id(claim, step),
             timeout=claim.handler.options.timeout,
@@ -114,6 +120,13 @@ class SoapFamily(Family[SoapService]):
             notes = self._notes = SharedNotes(journal)
         return notes
 
+    def _backend_behind(self, view: type | None) -> Backend:
+        if view is None:
+            return self._backend()
+        if view not in self._typed:
+            self._typed[view] = typed_backend(self._backend(), view)
+        return self._typed[view]
+
     def _backend(self) -> Backend:
         if self._made is None:
             self._made = make_backend(self._settings, self._faults, self._queries)
@@ -125,9 +138,9 @@ def _message_id(claim: Claim, step: str) -> str:
     return f"urn:uuid:{uuid.uuid5(_MESSAGE_IDS, identity)}"
 
 
-def _unknown(contract: Contract, name: str) -> str | None:
+def _unknown(contract: Contract, name: str, whence: str) -> str | None:
     try:
         contract.check_operation(name)
     except UnknownOperation as error:
-        return f"queries: {error}"
+        return f"{whence}: {error}"
     return None

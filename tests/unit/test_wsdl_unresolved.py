@@ -45,8 +45,7 @@ def _faults(folder: Path, schema: str, element: str = "t:Ask", message: str = "t
             "line 5: the attribute E is of the namespace urn:far",
         ),
         (
-            '<xs:element name="Ask"/>\n<xs:complexType name="A"><xs:complexContent><xs:extension base="far:Base"/>'
-            + "</xs:complexContent></xs:complexType>",
+            '<xs:element name="Ask"/>\n<xs:simpleType name="A"><xs:list itemType="far:Base"/></xs:simpleType>',
             "line 6: the type Base is of the namespace urn:far",
         ),
         (
