@@ -377,7 +377,9 @@ def test_check_names_every_fault_without_connecting(tmp_path: Path) -> None:
         queries = ("FindOrdr",)
 
     settings = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": "http://127.0.0.1:9/"}
-    assert Typo._family(SoapSettings.model_validate(settings)).check() == [
+    family = Typo._family(SoapSettings.model_validate(settings))
+    family.bind(Typo())
+    assert family.check() == [
         f"queries: {WSDL_FILE}: no operation 'FindOrdr'; there is FindOrder"
     ]
     missing = Typo._family(SoapSettings.model_validate({**settings, "wsdl": tmp_path / "no.wsdl"}))
