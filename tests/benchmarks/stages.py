@@ -30,13 +30,13 @@ STAGES = (
 # Of a thread whose frames say nothing more: what its whole work is.
 _THREADS = {"rabbitmq-consume": "transport read", "rabbitmq-publish": "confirm"}
 
-_RULES: Sequence[tuple[str, str]] = (
+RULES: Sequence[tuple[str, str]] = (
     (r"(structlog|logging)/|telemetry/logs\.py", "logs"),
     (r"benchmarks/(watch\w*|reservation|adaptors/\w+)\.py", "handler"),
     (r"(^|/)adaptors/(soap|files|sql)/", "effect"),
+    (r"publishing\.py:(_on_confirm|_answer)", "confirm"),
     (r"handlers\.py:check_replies|replies\.py|outbox\.py|encoding\.py:(to_frames|in_writes)", "replies"),
     (r"envelopes\.py:(structured_\w+|_attributes|write_\w+|format_time)|link\.py:write|publishing\.py", "replies"),
-    (r"publishing\.py:(_on_confirm|_answer)", "confirm"),
     (r"envelopes\.py:(validate|_data|_validator)", "validation"),
     (r"(envelopes|strict_json|admission)\.py", "envelope"),
     (r"pipeline\.py:(_claim|_granted)|store\.py:claim|ledger/.*:claim", "claim"),
@@ -46,7 +46,7 @@ _RULES: Sequence[tuple[str, str]] = (
     (r"(pipeline|work|runner)\.py", "pipeline"),
     (r"(consuming|transport|rabbitmq/__init__)\.py:(_?ack|_take|_own)", "ack"),
 )
-_COMPILED = [(re.compile(pattern), stage) for pattern, stage in _RULES]
+_COMPILED = [(re.compile(pattern), stage) for pattern, stage in RULES]
 
 
 @dataclass(slots=True)

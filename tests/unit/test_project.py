@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("runtime", "dev")
+LOCKS = ("runtime", "dev", "peers")
 
 
 def _tracked_files() -> list[Path]:
