@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import zeep
+from lxml import etree
 from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
@@ -12,11 +13,15 @@ from adapter_sdk.errors import ConfigError
 from adaptors.soap.envelope import SOAP_11, SOAP_12
 from adaptors.soap.settings import SoapSettings, check_endpoint
 from adaptors.soap.unresolved import unresolved
-from adaptors.soap.vendored import Vendored
+from adaptors.soap.vendored import WSDL, Vendored
 
 
 class Port:
-    """The port that the settings choose. `version` is the namespace of its envelopes. Raises ConfigError."""
+    """The port that the settings choose. Raises ConfigError.
+
+    `version` is the namespace of its envelopes, `encoded` names the operations whose requests follow the encoding rules
+    of SOAP 1.1, section 5.
+    """
 
     def __init__(self, vendored: Vendored, settings: SoapSettings) -> None:
         wsdl = str(settings.wsdl)
@@ -28,6 +33,7 @@ class Port:
         port = _choose(_soap_ports(document.services), settings)
         self.binding = port.binding
         _check_actions(port.binding, wsdl)
+        self.encoded = _encoded(vendored, etree.QName(port.binding.name).localname)
         self.version = SOAP_12 if isinstance(port.binding, Soap12Binding) else SOAP_11
         self.endpoint = settings.endpoint or _published(port, wsdl)
 
@@ -56,7 +62,9 @@ def read_document(vendored: Vendored, wsdl: str) -> tuple[Document, list[str]]:
         except Exception as error:  # zeep fails in many ways on a WSDL that is not one
             faults = [f"wsdl: {fault}" for fault in unresolved(vendored)]
             raise ConfigError(*(faults or [f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}"])) from error
-    return document, [f"wsdl: {wsdl}: {one.message}" for one in left_out if one.category is UserWarning]
+    omitted = [f"wsdl: {wsdl}: {one.message}" for one in left_out if one.category is UserWarning]
+    # What is left out, and where that is named which is missing for it.
+    return document, [*omitted, *(f"wsdl: {fault}" for fault in unresolved(vendored))] if omitted else []
 
 
 def _soap_ports(services: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
@@ -80,6 +88,19 @@ def _choose(ports: list[tuple[str, str, Any]], settings: SoapSettings) -> Any:
     asked = f"service {settings.service or '(any)'}, port {settings.port or '(any)'}"
     fault = "several ports fit" if chosen else "no port fits"
     raise ConfigError(f"wsdl: {settings.wsdl}: {fault} {asked}; set `service` and `port` to one of: {choices}")
+
+
+def _encoded(vendored: Vendored, binding: str) -> frozenset[str]:
+    bodies = [f"{{http://schemas.xmlsoap.org/wsdl/{soap}/}}body" for soap in ("soap", "soap12")]
+    return frozenset(
+        operation.get("name", "")
+        for root in vendored.documents.values()
+        for found in root.iterfind(f"{{{WSDL}}}binding")
+        if found.get("name") == binding
+        for operation in found.iterfind(f"{{{WSDL}}}operation")
+        for message in operation.iterfind(f"{{{WSDL}}}input")
+        if any(body.get("use") == "encoded" for body in message.iterchildren(*bodies))
+    )
 
 
 def _check_actions(binding: Any, wsdl: str) -> None:

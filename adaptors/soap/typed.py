@@ -124,6 +124,7 @@ class TypedContract(Contract):
 
     def __init__(self, contract: Contract, protocol: type) -> None:
         vars(self).update(vars(contract))
+        self._untyped = contract
         self._protocol = protocol
         methods = (name for name, found in vars(protocol).items() if callable(found) and not name.startswith("_"))
         self._names = {name: getattr(vars(protocol)[name], "__operation__", name) for name in methods}
@@ -139,7 +140,7 @@ class TypedContract(Contract):
             raise UnknownOperation(
                 f"{self._protocol.__name__} has no operation {name!r}; name it when you run `adaptor wsdl models`"
             )
-        super().check_operation(self._names[name])
+        self._untyped.check_operation(self._names[name])
 
     def methods_of(self, operations: Collection[str]) -> set[str]:
         """The methods that stand for these operations of the WSDL."""
@@ -268,13 +269,17 @@ def _members(cls: type[SoapModel], value: Any) -> Any:
 def _filled(shape: _Shape, value: Any) -> Any:
     """The value, with what an empty element means in its type where zeep has None for it."""
     if shape.repeats:
-        items = value if isinstance(value, list | tuple) else () if value is None else (value,)
-        return tuple(item if shape.nillable else _unless_none(item, shape.item) for item in items)
-    return value if shape.nillable else _unless_none(value, shape.item)
+        # Where nothing of a repeated group came, zeep has a dict of what there might have been.
+        items = value if isinstance(value, list | tuple) else ()
+        return tuple(_one(shape, item) for item in items)
+    return _one(shape, value)
 
 
-def _unless_none(value: Any, kind: Any) -> Any:
+def _one(shape: _Shape, value: Any) -> Any:
+    kind = shape.item
     if value is None:
+        if shape.nillable:
+            return None
         if isinstance(kind, type) and issubclass(kind, SoapModel):
             return {}
         return kind() if kind in (str, bytes) else None

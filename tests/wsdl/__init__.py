@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from lxml import etree
 
@@ -19,17 +19,94 @@ _SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 _ENVELOPE = '<e:Envelope xmlns:e="{0}"><e:Body>{1}</e:Body></e:Envelope>'
 
 
+# What an engineer writes against the module that is made of the depot's WSDL.
+DEPOT_ADAPTOR = """
+import datetime as dt
+from decimal import Decimal
+
+from adapter_sdk import Event, EventData, NotApplied, handles
+from adaptors.soap import SoapAdaptor
+
+from depot_models import FAULTS, Company, DepotService, LineType, Money, OrderType, OrderTypeItem, Person, SoldOutError
+
+
+class Placed(EventData, type="shop.placed"):
+    order_id: str
+    total: Decimal
+
+
+class Booked(EventData, type="depot.booked"):
+    order_id: str
+    weight: float
+
+
+class NoMore(EventData, type="depot.no_more"):
+    order_id: str
+    sku: str
+
+
+class DepotAdaptor(SoapAdaptor):
+    name = "depot"
+    faults = FAULTS
+    queries = ("Find-Lines",)
+
+    @handles
+    def place(self, event: Event[Placed], depot: DepotService) -> Booked | NoMore:
+        placed = event.data
+        order = OrderType(
+            order_no=placed.order_id,
+            class_=1,
+            date=dt.date(2026, 1, 2),
+            Buyer=Company(Name="ACME", Parent=Person(Name="Ada", Born=None)),
+            Line=[LineType(Sku="AB-1234", Quantity=2, no=1, Price=Money(value=placed.total, currency="EUR"))],
+            Paid=True,
+            Mode="air & sea",
+            At=dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+            Weight=2.5,
+            items=[OrderTypeItem(Text="first"), OrderTypeItem(Text="second")],
+        )
+        try:
+            answer = depot.PlaceOrder(Order=order)
+        except SoldOutError as fault:
+            return NoMore(order_id=placed.order_id, sku=fault.detail.Sku)
+        assert answer.Order.Weight is not None
+        return Booked(order_id=answer.Order.order_no, weight=answer.Order.Weight)
+
+    @place.verify(settle=60)
+    def was_placed(self, event: Event[Placed], depot: DepotService) -> Booked | NotApplied:
+        found = depot.Find_Lines()
+        return Booked(order_id=event.data.order_id, weight=1.0) if found else NotApplied()
+"""
+
+
 @contextmanager
-def module_of(wsdl: Path, folder: Path, name: str, *operations: str) -> Iterator[ModuleType]:
-    """The module that `adaptor wsdl models` writes, imported from `folder`."""
-    (folder / f"{name}.py").write_text(generate(Wsdl(wsdl), operations, None, None))
+def importable(folder: Path) -> Iterator[None]:
+    """Modules in `folder` can be imported, and are forgotten afterwards."""
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        yield importlib.import_module(name)
+        yield
     finally:
         sys.path.remove(str(folder))
-        sys.modules.pop(name, None)
+        for name in set(sys.modules) - before:
+            if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]
+
+
+def write_models(wsdl: Path, target: Path, *operations: str) -> str:
+    """Write the module that `adaptor wsdl models` makes, and return its text."""
+    text = generate(Wsdl(wsdl), operations, None, None)
+    target.write_text(text)
+    return text
+
+
+@contextmanager
+def models_of(wsdl: Path, folder: Path, *operations: str) -> Iterator[Any]:
+    """The module that `adaptor wsdl models` makes, imported."""
+    write_models(wsdl, folder / f"{wsdl.stem}_models.py", *operations)
+    with importable(folder):
+        yield importlib.import_module(f"{wsdl.stem}_models")
 
 
 class Peer:
