@@ -14,8 +14,10 @@ import zeep.exceptions
 from lxml import etree
 
 from adapter_sdk.errors import InvalidData, PermanentError
+from adaptors.soap.addressing import Addressing, address
 from adaptors.soap.conversions import counting
-from adaptors.soap.envelope import ADDRESSING, SOAP_12, UnreadableError, header_of, open_envelope
+from adaptors.soap.encoded import annotate, flattened
+from adaptors.soap.envelope import SOAP_12, UnreadableError, header_of, open_envelope
 from adaptors.soap.faults import SoapFault, read_fault
 from adaptors.soap.port import Port
 from adaptors.soap.record import Answer
@@ -23,10 +25,14 @@ from adaptors.soap.rendering import PlainRenderer
 from adaptors.soap.security import Security
 from adaptors.soap.settings import SoapSettings
 from adaptors.soap.validation import BodySchema
-from adaptors.soap.vendored import Vendored, collect
+from adaptors.soap.vendored import collect
 
 # A server that has something large to say beside its envelope does so only if it is accepted.
 _MTOM = "multipart/related"
+
+
+XSI_TYPE = "xsi:type"
+"""The key by which a dict says that it is of a derived type: "{namespace}name"."""
 
 
 class UnknownOperation(PermanentError, AttributeError):
@@ -54,10 +60,12 @@ class Contract:
         port = Port(vendored, settings)
         self._types, self._binding = port.types, port.binding
         self.version, self.endpoint = port.version, port.endpoint
-        self._parts = {} if _is_encoded(vendored) else _typed_parts(port.binding)
+        self._encoded = port.encoded
+        self._parts = _typed_parts(port)
         self._schema = BodySchema(vendored, self._parts, settings.redact) if settings.validate_requests else None
         self._plain = PlainRenderer(port.version, port.types)
-        self._always_message_id = settings.message_id_header
+        self._addressing = Addressing(vendored, port.binding)
+        self._is_addressed = settings.message_id_header or self._addressing.is_asked_for
         self._headers = settings.soap_headers
         self._security = security
 
@@ -81,19 +89,21 @@ class Contract:
         described = self._binding.get(operation)
         envelope = None if args else self._plain.envelope(described, kwargs)
         if envelope is None:
-            envelope = _render(described, args, kwargs)
+            envelope = self._render(described, args, kwargs)
         (body,) = envelope.iterchildren(f"{{{self.version}}}Body")
-        self._validate(operation, described, body)
+        if operation in self._encoded:
+            annotate(body, described, self._types)
+        else:
+            self._validate(operation, described, body)
         digest = hashlib.sha256(etree.tostring(body)).hexdigest()
-        action = described.soapaction or ""
-        if described.abstract.wsa_action or self._always_message_id:
-            self._address(envelope, described.abstract.wsa_action or action, message_id)
+        if described.abstract.wsa_action or self._is_addressed:
+            address(envelope, self._addressing.action(described), message_id, self.endpoint)
         for name, value in self._headers.items():
             etree.SubElement(header_of(envelope), name).text = value.get_secret_value()
         if self._security is not None:
             self._security.secure(envelope)
         content = etree.tostring(envelope, xml_declaration=True, encoding="utf-8")
-        return Request(content, self._http_headers(action), digest)
+        return Request(content, self._http_headers(described.soapaction or ""), digest)
 
     def read(self, operation: str, answer: Answer) -> Any:
         """The value in an answer, or a SoapFault. Raises UnreadableError.
@@ -118,7 +128,35 @@ class Contract:
             raise UnreadableError(f"{unconverted} of its values are not of the type that the WSDL gives them")
         if _has_raw_elements(value):
             raise UnreadableError("it has elements that the WSDL does not know in this place")
-        return value
+        return flattened(value) if operation in self._encoded else value
+
+    def _render(self, described: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> etree._Element:
+        """The envelope as zeep makes it. Raises InvalidData or PermanentError."""
+        operation = described.name
+        names = (name for name, _ in _children(described.input.body))
+        _refuse_floats(described.input.body, {**dict(zip(names, args, strict=False)), **kwargs}, operation)
+        try:
+            given = [self._typed(value) for value in args], {name: self._typed(value) for name, value in kwargs.items()}
+            envelope: etree._Element = described.create(*given[0], **given[1]).content
+        except (zeep.exceptions.ValidationError, ValueError) as error:
+            raise InvalidData(f"{operation}: the request breaks the WSDL's types, nothing was sent: {error}") from error
+        except (TypeError, AttributeError, zeep.exceptions.Error) as error:
+            raise PermanentError(
+                f"{operation}: the arguments do not fit the WSDL, nothing was sent: {error}"
+            ) from error
+        return envelope
+
+    def _typed(self, value: Any) -> Any:
+        """A value in which each dict that names its type, by "xsi:type", is an object of zeep's of that type."""
+        if isinstance(value, list):
+            return [self._typed(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        members = {name: self._typed(item) for name, item in value.items() if name != XSI_TYPE}
+        if XSI_TYPE not in value:
+            return members
+        types: Any = self._types
+        return types.get_type(etree.QName(value[XSI_TYPE]))(**members)
 
     def _validate(self, operation: str, described: Any, body: etree._Element) -> None:
         if self._schema is None:
@@ -131,11 +169,6 @@ class Contract:
             found = [self._schema.faults(element) for element in body]
         if faults := "; ".join(fault for fault in found if fault):
             raise InvalidData(f"{operation}: the request breaks the WSDL's schema, nothing was sent: {faults}")
-
-    def _address(self, envelope: etree._Element, action: str, message_id: str) -> None:
-        header = header_of(envelope)
-        for name, value in (("Action", action), ("MessageID", message_id), ("To", self.endpoint)):
-            etree.SubElement(header, f"{{{ADDRESSING}}}{name}", nsmap={"wsa": ADDRESSING}).text = value
 
     def _http_headers(self, action: str) -> dict[str, str]:
         if self.version == SOAP_12:
@@ -185,40 +218,20 @@ class _Details:
             return None
 
 
-def _render(described: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> etree._Element:
-    """The envelope as zeep makes it. Raises InvalidData or PermanentError."""
-    operation = described.name
-    names = (name for name, _ in _children(described.input.body))
-    _refuse_floats(described.input.body, {**dict(zip(names, args, strict=False)), **kwargs}, operation)
-    try:
-        envelope: etree._Element = described.create(*args, **kwargs).content
-    except (zeep.exceptions.ValidationError, ValueError) as error:
-        raise InvalidData(f"{operation}: the request breaks the WSDL's types, nothing was sent: {error}") from error
-    except (TypeError, AttributeError, zeep.exceptions.Error) as error:
-        raise PermanentError(f"{operation}: the arguments do not fit the WSDL, nothing was sent: {error}") from error
-    return envelope
-
-
 def _part(operation: str, name: str) -> str:
     """A name for one part of one rpc operation that no other has."""
     return f"{operation}.{name}"
 
 
-def _typed_parts(binding: Any) -> dict[str, str]:
-    """The parts of all rpc operations, each with its type."""
+def _typed_parts(port: Port) -> dict[str, str]:
+    """The parts of all rpc operations, each with its type. What is encoded does not follow the schema alone."""
     return {
         _part(name, part): str(element.type.qname)
-        for name, operation in binding.all().items()
-        if operation.style == "rpc" and operation.input is not None
+        for name, operation in port.binding.all().items()
+        if operation.style == "rpc" and operation.input is not None and name not in port.encoded
         for part, element in _children(operation.input.body)
         if element.qname.namespace is None
     }
-
-
-def _is_encoded(vendored: Vendored) -> bool:
-    """Whether the WSDL has bodies that follow the encoding rules of SOAP 1.1, section 5, and not its schema alone."""
-    bodies = [f"{{http://schemas.xmlsoap.org/wsdl/{soap}/}}body" for soap in ("soap", "soap12")]
-    return any(body.get("use") == "encoded" for root in vendored.documents.values() for body in root.iter(*bodies))
 
 
 def _refuse_floats(element: Any, value: Any, path: str) -> None:

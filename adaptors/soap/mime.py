@@ -38,13 +38,17 @@ def unpack(body: bytes, content_type: str) -> tuple[bytes, dict[str, bytes]]:
     boundary = head.get_boundary()
     if not boundary:
         raise MimeError("it is multipart/related without a boundary")
-    delimiter = re.compile(rb"(?:\A|\r?\n)--%s(--)?[ \t]*(?:\r?\n|\Z)" % re.escape(boundary.encode("latin-1")))
+    mark = b"--" + re.escape(boundary.encode("latin-1"))
+    # Some write bare line feeds; what ends one line ends all, and whatever else stands before it belongs to the part.
+    first = re.search(rb"(?:\A|\n)%s[ \t]*(\r?\n)" % mark, body)
+    end = first.group(1) if first else b"\r\n"
+    delimiter = re.compile(rb"(?:\A|%s)%s(--)?[ \t]*(?:%s|\Z)" % (end, mark, end))
     marks = list(delimiter.finditer(body))
     if not marks or not marks[-1].group(1):
         raise MimeError("it is multipart/related and has no end")
     parts: dict[str, bytes] = {}
-    for mark, following in pairwise(marks):
-        name, content = _part(body[mark.end() : following.start()])
+    for opening, closing in pairwise(marks):
+        name, content = _part(body[opening.end() : closing.start()])
         if name in parts:
             raise MimeError(f"two of its parts have the content id {name!r}")
         parts[name] = content
