@@ -211,3 +211,7 @@ class Direct(Family[None]):
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[None]:
         """No handle: the handler takes the event only."""
         yield None
+
+    def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        """Call the handler."""
+        return self.call(claim, None)

@@ -86,11 +86,12 @@ class Outbox:
         sent: list[tuple[Key, str]] = []
         for work in sending:
             fates = [(message, next(confirms)) for message in work.outbox]
-            if self._settled(work, fates):
-                sent.append((work.opened.key, work.entry.token if work.entry else ""))
-            else:
+            if not self._settled(work, fates):
                 work.comes_back = RESEND_DELAY
-        self._ledger.sent(sent)
+            elif work.entry is not None:
+                sent.append((work.opened.key, work.entry.token))
+        if sent:
+            self._ledger.sent(sent)
         reach("marked")
 
     def _send_without_the_unsendable(self, works: Sequence[Work], error: PermanentError) -> None:

@@ -7,7 +7,7 @@ the memory: what was done is not done again, and its stored replies are publishe
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from adapter_sdk.errors import (
     PermanentError,
 )
 from adapter_sdk.events import Key
-from adapter_sdk.family import Claim, Failed, Family, Outcome
+from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
 from adapter_sdk.outbox import Outbox, Publish
 from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts, reason_of
@@ -108,14 +108,14 @@ class Pipeline:
     def work_on(self, works: Sequence[Work]) -> Settlement:
         """Take admitted events to their settlement, those with one order key one after the other."""
         settlement = Settlement()
-        remaining = list(works)
+        remaining, tried = self._without_ledger(works, settlement)
         while remaining:
             batch, remaining = first_of_each_key(remaining)
             with self._in_hand.hold([work.opened.key for work in batch]):
                 self._claim(batch)  # durable: who works on it, and how often it was tried
                 reach("claimed")
                 with self._taking_back_attempts(batch):
-                    self._apply([work for work in batch if work.claim is not None], settlement)
+                    self._apply([work for work in batch if work.claim is not None], settlement, tried)
                     reach("applied")
                     self._record(batch)  # durable: what happened, and the replies
                 reach("recorded")
@@ -124,6 +124,54 @@ class Pipeline:
                 (settlement.release if work.released else settlement.ack).append(work.delivery)
                 settlement.held += work.entry is not None and work.entry.state is State.HELD
         return settlement
+
+    def _without_ledger(
+        self, works: Sequence[Work], settlement: Settlement
+    ) -> tuple[Sequence[Work], dict[Work, Failed]]:
+        """Apply the events that need no row, because their effect may be repeated and nothing points to a repetition.
+
+        The others are returned, and with them those whose effect failed, each with its failure: the ledger counts it.
+        """
+        straight = [work for work in works if self._needs_no_row(work)] if self._family.repeats else []
+        if not straight:
+            return works, {}
+        now = self._clock()
+        claims = [self._claim_of(work, "", 1, now) for work in straight]
+        done: set[Work] = set()
+        tried: dict[Work, Failed] = {}
+        for work, outcome in zip(straight, self._effects(claims), strict=True):
+            if isinstance(outcome, Failed):
+                tried[work] = outcome
+            else:
+                done.add(work)
+                work.outbox = self._outbox.reply_messages(outcome.replies, correlation_of(work.opened))
+        applied = [work for work in straight if work in done]
+        _log_applied(applied)
+        self._outbox.send(applied)
+        settlement.applied += len(applied)
+        settlement.ack += [work.delivery for work in applied]
+        return [work for work in works if work not in done], tried
+
+    def _needs_no_row(self, work: Work) -> bool:
+        return (
+            work.handler is not None
+            and work.handler.options.idempotent
+            and work.refusal is None
+            and work.order_key is None
+            and not work.delivery.redelivered
+            and not attempts_of(work.delivery.message.headers)
+        )
+
+    def _claim_of(self, work: Work, token: str, attempt: int, now: float) -> Claim:
+        assert work.event is not None and work.handler is not None  # noqa: PT018 - both or neither
+        return Claim(
+            event=work.event,
+            handler=work.handler,
+            token=token,
+            attempt=attempt,
+            only_asks=attempt > work.policy.max_attempts,
+            seal=partial(seal, self._name, work.event, now=now),
+        )
 
     def sweep(self) -> int:
         """Publish what a process that died left unsent: replies of applied events, copies of waiting ones.
@@ -204,17 +252,8 @@ class Pipeline:
         in_doubt = entry.state in (State.CALLING, State.IN_DOUBT)
         attempt = entry.attempts - self._unheard[entry.key]
         if work.refusal is None and work.handler is not None and work.event is not None:
-            work.claim = Claim(
-                event=work.event,
-                handler=work.handler,
-                token=entry.token,
-                attempt=attempt,
-                evidence=entry.evidence,
-                replies=entry.replies,
-                in_doubt=in_doubt,
-                only_asks=attempt > work.policy.max_attempts,
-                seal=partial(seal, self._name, work.event, now=now),
-            )
+            work.claim = self._claim_of(work, entry.token, attempt, now)
+            work.claim.evidence, work.claim.replies, work.claim.in_doubt = entry.evidence, entry.replies, in_doubt
             work.refusal = self._not_now(work.claim, entry, work.policy, now)
         if work.refusal is not None:
             self._fail(work, work.refusal, in_doubt, attempt)
@@ -231,22 +270,27 @@ class Pipeline:
 
     # --- effect ---
 
-    def _apply(self, works: Sequence[Work], settlement: Settlement) -> None:
+    def _apply(self, works: Sequence[Work], settlement: Settlement, tried: Mapping[Work, Failed]) -> None:
         if not works:
             return
-        outcomes = self._effects(works)
+        fresh = [work for work in works if work not in tried]
+        made = iter(self._effects([work.claim for work in fresh if work.claim is not None]))
+        outcomes = [tried[work] if work in tried else next(made) for work in works]
         for tries in range(1, max(work.policy.immediate for work in works) + 1):
             again = [index for index, work in enumerate(works) if _try_at_once(outcomes[index], work.policy, tries)]
             if not again:
                 break
             self._sleep(max(works[index].policy.pause for index in again))
-            for index, outcome in zip(again, self._effects([works[index] for index in again]), strict=True):
+            claims = [claim for index in again if (claim := works[index].claim) is not None]
+            for index, outcome in zip(again, self._effects(claims), strict=True):
                 outcomes[index] = outcome
         for work, outcome in zip(works, outcomes, strict=True):
             self._conclude(work, outcome, settlement)
+        _log_applied([work for work, outcome in zip(works, outcomes, strict=True) if isinstance(outcome, Applied)])
 
-    def _effects(self, works: Sequence[Work]) -> list[Outcome]:
-        claims = [work.claim for work in works if work.claim is not None]
+    def _effects(self, claims: Sequence[Claim]) -> list[Outcome]:
+        if not claims:
+            return []
         try:
             outcomes = list(self._family.apply(claims, self._ledger))
         except LedgerError:
@@ -280,7 +324,6 @@ class Pipeline:
                 replies=outcome.replies,
                 unsent=bool(outcome.replies),
             )
-        log.info("applied", replies=len(outcome.replies), **work.facts())
 
     def _fail(self, work: Work, error: Exception, in_doubt: bool, attempt: int) -> None:
         """Decide what becomes of a failed attempt: its record, and the copy that the broker holds until the next."""
@@ -332,6 +375,15 @@ def _error_text(error: Exception) -> str:
     if isinstance(error, AdaptorError):
         return str(error) or type(error).__name__
     return "".join(traceback.format_exception(error))[-4000:]
+
+
+def _log_applied(works: Sequence[Work]) -> None:
+    """One line for a batch: each event can be found by its id, and none costs a line of its own."""
+    if len(works) == 1:
+        log.info("applied", replies=len(works[0].outbox), **works[0].facts())
+    elif works:
+        replies = sum(len(work.outbox) for work in works)
+        log.info("applied", replies=replies, count=len(works), event_ids=[work.opened.id for work in works])
 
 
 def _log_failure(work: Work, error: Exception, state: State, delay: float | None) -> None:

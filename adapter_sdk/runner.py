@@ -225,19 +225,20 @@ class Runner:
         return lanes
 
     def _start_consuming(self, workers: Hands) -> None:
+        # With too much held the queue is taken all the same, and one event with it, which is left alone: only the
+        # process that has the queue may give out what is held.
+        full = self._line is not None and self._line.full
         self.transport.consume(
             self.adaptor.name,
-            prefetch=1 if self._caution.needed else self.settings.broker.prefetch,
-            on_deliveries=workers.put,
+            prefetch=1 if full or self._caution.needed else self.settings.broker.prefetch,
+            on_deliveries=_leave_alone if full else workers.put,
             on_lost=self._report,
             exclusive=self._ownership is not None or self._line is not None,
         )
         if self._line is not None:
             self._line.start()
-            if self._line.full:
-                self.transport.cancel()  # the queue stays taken: only one process may give out what is held
-                return
-        self._enter(RunState.CONSUMING)
+        if not full:
+            self._enter(RunState.CONSUMING)
 
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
@@ -327,7 +328,10 @@ class Runner:
             if self._line is not None:
                 self._line.stop()
             if workers is not None:
-                self._try_quietly(self.transport.cancel)
+                if self._line is None:
+                    # Ordered deliveries go back all at once, when the connection closes, and so in their order: what
+                    # still arrives between a cancel and its answer would be rejected, and a quorum queue shuffles that.
+                    self._try_quietly(self.transport.cancel)
                 self._drained = workers.stop(self.settings.runner.drain_timeout)
                 if self._drained:
                     self._try_quietly(self.ledger.disown)
@@ -346,3 +350,7 @@ class Runner:
             step()
         except (BrokerError, LedgerError) as error:
             log.debug("while ending the session", adaptor=self.adaptor.name, error=str(error))
+
+
+def _leave_alone(_: list[Delivery]) -> None:
+    """Deliveries that are not worked on stay unsettled, and go back with the connection."""

@@ -25,6 +25,7 @@ from adapter_sdk import (
     TransientError,
     handles,
 )
+from adapter_sdk.envelopes import write_structured
 from adapter_sdk.family import Claim, Direct, Family
 from adapter_sdk.ledger.base import Decision, Journal, Reply, State
 from adapter_sdk.ledger.sqlite import SqliteDatabase
@@ -152,6 +153,34 @@ def state_of(bench: Bench, event: Event[Any]) -> State:
     return entry.state
 
 
+class TestWithoutLedger:
+    """An idempotent handler whose effect may be repeated needs no row, as long as nothing points to a repetition."""
+
+    def test_nothing_is_remembered_of_what_went_well(self, bench: Bench) -> None:
+        """The event is applied and acked, and the ledger has no row of it; sent again, it is applied again."""
+        bench.send(narrow("a", "new"), narrow("b", "new"), narrow("a", "new"))
+        settlement = bench.step()
+        assert (len(settlement.ack), settlement.applied, Erp.calls) == (3, 3, ["a", "b", "a"])
+        assert bench.ledger.counts() == {}
+
+    def test_a_failure_is_counted_by_the_ledger(self, bench: Bench) -> None:
+        """An event that fails is taken into the ledger with its first attempt; its neighbours are not."""
+        Erp.script = {"a": [TransientError("busy")]}
+        bench.send(narrow("a", "new"), narrow("b", "new"))
+        bench.step()
+        entry = bench.ledger.get(narrow("a", "new").key)
+        assert entry is not None
+        assert (entry.state, entry.attempts, Erp.calls) == (State.WAITING, 1, ["a", "b"])
+        bench.run()
+        assert bench.ledger.counts() == {State.APPLIED: 1}
+
+    def test_a_redelivered_event_is_claimed(self, bench: Bench) -> None:
+        """What was given out before may have killed a process: its attempts are counted before the handler runs."""
+        message = write_structured(narrow("a", "new"), "events")
+        bench.pipeline.process([Delivery(message, None, redelivered=True)])
+        assert bench.ledger.counts() == {State.APPLIED: 1}
+
+
 class TestTheUsualWay:
     def test_an_event_is_applied_answered_and_settled(self, bench: Bench) -> None:
         """The handler is called once, its reply is published as sealed, and the delivery is acked."""
@@ -206,7 +235,6 @@ class TestTheUsualWay:
         bench.send(narrow("old", "old"), narrow("new", "new"))
         assert len(bench.step().ack) == 2
         assert Erp.calls == ["new"]
-        assert bench.ledger.counts() == {State.APPLIED: 1}
 
 
 class TestDeadLetters:
