@@ -7,7 +7,7 @@ the settings hold), for servers repeat in a fault what they were sent. Messages 
 import re
 from base64 import b64encode
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -34,19 +34,31 @@ class Redactor:
         self._element = re.compile(
             rb"<(?:[\w.-]+:)?(%s)(?=[\s>])[^<>]*>(.*?)(?:</(?:[\w.-]+:)?\1\s*>|\Z)" % local, re.S
         )
+        self._escaped = re.compile(
+            rb"&lt;(?:[\w.-]+:)?(%s)(?:\s(?:[^<>&]|&(?!lt;|gt;))*)?(?:&gt;|>)" % local
+            + rb"([^<]*?)(?:&lt;/(?:[\w.-]+:)?\1\s*(?:&gt;|>)|(?=<)|\Z)"
+        )
         self._values = _any_of(_secrets_of(settings))
 
     def text(self, text: str) -> str:
-        """A text, with `***` for each secret value."""
-        return self._values.sub(_MARK, text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        """A text, with `***` for each secret value, and for secret elements that somebody has put into it as XML."""
+        content = text.encode("utf-8", "surrogatepass")
+        places = (
+            *_groups(self._element, content, 0, len(content)),
+            *_groups(self._attribute, content, 0, len(content)),
+        )
+        return self._without(content, places).decode("utf-8", "surrogatepass")
 
     def message(self, content: bytes) -> bytes:
         """A message, with `***` for the content of each secret element, for secret attributes and for secret values."""
         if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
             content = content.decode("utf-16", "replace").encode()
+        return self._without(content, self._places(content))
+
+    def _without(self, content: bytes, places: Iterable[tuple[int, int]]) -> bytes:
         pieces = []
         kept = 0
-        for start, end in sorted(self._places(content)):
+        for start, end in sorted(places):
             if start >= kept:
                 pieces += [content[kept:start], _MARK]
                 kept = end
@@ -60,6 +72,8 @@ class Redactor:
             yield from _groups(self._attribute, content, start, end)
         yield from _groups(self._element, content, reading.end, len(content))
         yield from _groups(self._attribute, content, reading.end, len(content))
+        # A message within a text of another, as some servers put it into their faults.
+        yield from _groups(self._escaped, content, 0, len(content))
 
 
 class _Reading:

@@ -1,7 +1,9 @@
 """Events through pipeline, ledger and runner into the sample ERP, counted in the ERP's own books."""
 
 import errno
+import re
 import socket
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -18,6 +20,7 @@ from samples.shop.erp.mischief import Mischief, Mode
 from samples.shop.erp.server import ErpServer, running
 from samples.shop.erp.soap import WSDL_FILE
 from tests.services.waiting import wait_until
+from tests.soap_peer import Peer, xml_message
 
 
 class OrderPlaced(EventData, type="com.shop.order.placed"):
@@ -148,6 +151,76 @@ def test_what_was_said_in_a_doubtful_call_stays_with_the_doubt(erp: ErpServer, m
     assert ":OrderNo>A-1</ns" in said["request"]
     assert said["answer"].startswith(answer)
     assert bool(said["answer"]) == bool(answer)
+
+
+def test_no_secret_is_in_ledger_log_or_error(peer_of_echoes: Peer, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that throws all that it was sent into its fault gives nothing away, by value or by name."""
+    secrets = {"password": "canary-1", "wss_password": "canary-2"}
+    headers = {"http_headers": {"X-Key": "canary-3"}, "soap_headers": {"{urn:gate}Key": "canary-4"}}
+    soap = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": peer_of_echoes.url, "redact": ["{urn:erp}Customer"]}
+    values = {**soap, **secrets, **headers, "username": "jo", "wss_username": "jo", "timeout": 2}
+    with AdaptorHarness(Booking, {"soap": values}) as shop:
+        shop.publish(_order(1))
+        shop.wait_until_settled()
+        entry = shop.entry(_order(1))
+    said = peer_of_echoes.requests[0].decode()
+    assert all(f"canary-{number}" in said for number in (2, 3, 4))
+    assert entry is not None
+    assert entry.state is State.IN_DOUBT
+    evidence = entry.evidence or {}
+    assert "***</wsse:Security>" in evidence["failed_call"]["request"]
+    assert "***</wsse:Security>" in evidence["failed_call"]["answer"]
+    captured = capsys.readouterr()
+    for text in (repr(evidence), str(entry.error), captured.out, captured.err):
+        assert "canary" not in text
+        assert b64encode(b"jo:canary-1").decode() not in text
+        assert "ACME" not in text
+
+
+def _echo(connection: socket.socket, request: bytes) -> None:
+    body = request.partition(b"\r\n\r\n")[2].partition(b"?>")[2]
+    text = b"you said " + request.replace(b"&", b"&amp;").replace(b"<", b"&lt;")
+    fault = b"<e:Fault><faultcode>e:Server</faultcode><faultstring>%s</faultstring><detail>%s</detail></e:Fault>"
+    envelope = b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>%s</e:Body></e:Envelope>'
+    connection.sendall(xml_message(envelope % (fault % (text, body)), "500 Internal Server Error"))
+
+
+@pytest.fixture
+def peer_of_echoes() -> Iterator[Peer]:
+    """A server whose every answer is a fault with the whole request in it, as text and as XML."""
+    with Peer(_echo) as peer:
+        yield peer
+
+
+class Repeatable(Booking):
+    name = "repeatable"
+
+    @handles(idempotent=True)
+    def book(self, event: Event[OrderPlaced], erp: SoapService) -> OrderBooked:
+        return super().book(event, erp)
+
+
+def test_a_request_that_is_sent_again_has_the_same_message_id_and_bytes() -> None:
+    """What the server may have done already it can tell from what is new: the event decides, not the attempt."""
+    answers = iter([b"", b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"])
+    done = "<Number>1</Number><BookedAt>2026-01-02T03:04:05Z</BookedAt>"
+    body = f'<e:Body><CreateOrderResponse xmlns="urn:erp">{done}</CreateOrderResponse></e:Body>'
+    envelope = f'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/">{body}</e:Envelope>'.encode()
+
+    def behave(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(next(answers, xml_message(envelope)))
+
+    with Peer(behave) as peer:
+        soap = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": peer.url, "message_id_header": True}
+        with AdaptorHarness(Repeatable, {"soap": soap, "retry": {"delays": [0.1] * 5}}) as shop:
+            shop.publish(_order(1))
+            shop.wait_until_settled(30)
+            shop.publish(_order(2))
+            shop.wait_until_settled(30)
+    bodies = [request.partition(b"\r\n\r\n")[2] for request in peer.requests]
+    assert len(bodies) == 4
+    assert bodies[0] == bodies[1] == bodies[2] != bodies[3]
+    assert re.search(rb"<wsa:MessageID [^>]*>urn:uuid:[0-9a-f-]{36}</wsa:MessageID>", bodies[0])
 
 
 def test_a_lost_answer_without_verify_is_set_aside_in_doubt(erp: ErpServer) -> None:

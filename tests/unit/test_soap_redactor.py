@@ -39,6 +39,10 @@ def _redacted(content: str, **values: Any) -> str:
         ("oops token='secret' x", "oops token='***' x"),
         ("", ""),
         (
+            "<a>&lt;z:Pin q='1'&gt;12&lt;/z:Pin&gt; &lt;token&gt;3</a>",
+            "<a>&lt;z:Pin q='1'&gt;***&lt;/z:Pin&gt; &lt;token&gt;***</a>",
+        ),
+        (
             f"<S:Security xmlns:S='{_WSSE}'><S:UsernameToken><S:Password>x</S:Password></S:UsernameToken></S:Security>",
             f"<S:Security xmlns:S='{_WSSE}'>***</S:Security>",
         ),
@@ -69,6 +73,14 @@ def test_secret_values_are_masked_wherever_they_stand() -> None:
     )
     assert _redactor(**values).text(text) == "a *** b *** c *** *** monkey 1 x***x ***"
     assert _redacted(f"<a>{text}</a>", **values) == "<a>a *** b *** c *** *** monkey 1 x***x ***</a>"
+
+
+def test_a_text_with_xml_in_it_is_redacted_as_well() -> None:
+    """A reason into which a server has put what it was sent shows no more than the message itself would."""
+    text = "no: <z:Pin>12</z:Pin> <u token='3'/> <token>4"
+    assert (
+        _redactor(redact=["{urn:erp}Pin", "token"]).text(text) == "no: <z:Pin>***</z:Pin> <u token='***'/> <token>***"
+    )
 
 
 def test_a_message_in_utf_16_is_redacted_too() -> None:
@@ -107,7 +119,9 @@ def test_a_call_that_was_not_sent_has_nothing_to_show() -> None:
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("piece", ["x", "<token ", "x:", "<", "token='", "<token>", "&#9;", "<a>"])
+@pytest.mark.parametrize(
+    "piece", ["x", "<token ", "x:", "<", "token='", "<token>", "&lt;token ", "&lt;token&gt;", "&#9;", "<a>"]
+)
 def test_large_answers_of_any_kind_are_read_once(piece: str) -> None:
     """The time that it takes grows with the answer, not with its square: a megabyte is a moment."""
     content = piece.encode() * (1_000_000 // len(piece))
