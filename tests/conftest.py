@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services import php, postgresql
+from tests.services import mariadb, php, postgresql
 from tests.services.missing import Missing, skip_or_fail
 from tests.services.rabbitmq import Broker, Node, shared_broker
 from tests.services.run import Run
@@ -116,6 +116,23 @@ def pg_url(_pg_database: str) -> str:
 def fresh_pg_url(_pg_database: str) -> str:
     """The SQLAlchemy URL of an empty schema for this test alone, the only one on its search path: about 10 ms."""
     return postgresql.sqlalchemy_url(postgresql.new_schema(_pg_database))
+
+
+@pytest.fixture(scope="session")
+def _mariadb_server(service_run: Run) -> str:
+    """The SQLAlchemy URL of the MariaDB that all workers of the run share."""
+    try:
+        return mariadb.shared_server(service_run)
+    except Missing as missing:
+        skip_or_fail(missing)
+
+
+@pytest.fixture
+def fresh_mariadb_url(_mariadb_server: str) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty database on a real MariaDB, for this test alone: about 10 ms."""
+    url = mariadb.new_database(_mariadb_server)
+    yield url
+    mariadb.drop_database(_mariadb_server, url)
 
 
 @pytest.fixture

@@ -58,10 +58,10 @@ class LedgerContract:
         assert verdict is Verdict.GRANTED
         return entry
 
-    def recorded(self, ledger: SqlLedger, state: State, id: str = "a", **more: Any) -> Entry:
+    def recorded(self, ledger: SqlLedger, state: State, id: str = "a", at: float = 2.0, **more: Any) -> Entry:
         """The entry of an event that was claimed and has come to `state`."""
         entry = self.claimed(ledger, id)
-        assert ledger.record([Record(key=key(id), token=entry.token, state=state, **more)], 2.0) == [True]
+        assert ledger.record([Record(key=key(id), token=entry.token, state=state, **more)], at) == [True]
         found = ledger.get(key(id))
         assert found is not None
         return found
@@ -283,7 +283,7 @@ class LedgerContract:
     def test_unsent_messages_are_listed_until_they_are_sent(self, ledger: SqlLedger) -> None:
         """Entries with unconfirmed messages are listed, oldest first, up to the limit, once nobody touches them."""
         for number in range(3):
-            self.recorded(ledger, State.APPLIED, str(number), replies=(REPLY,), unsent=True)
+            self.recorded(ledger, State.APPLIED, str(number), 2.0 + number / 4, replies=(REPLY,), unsent=True)
         assert [entry.key.id for entry in ledger.unsent(5.0, limit=2)] == ["0", "1"]
         assert ledger.unsent(2.0, limit=9) == []
         tokens = {entry.key.id: entry.token for entry in ledger.unsent(5.0, limit=9)}

@@ -22,7 +22,8 @@ def install(app: App, as_json: bool, print_only: bool) -> None:
     ledger = app.ledger if app.family.ledger() or app.settings.ledger.url else None
     if not isinstance(ledger, SqlLedger):
         raise ConfigError(f"{app.adaptor.name}: its ledger is a local file, made at the first run; nothing to install")
-    statements = [*create_statements(ledger.database.blob), *migration_statements(1)]
+    database = ledger.database
+    statements = list(map(database.spoken, [*create_statements(database.blob), *migration_statements(1)]))
     if not print_only:
         ledger.install()
     if as_json:

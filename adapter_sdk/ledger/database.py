@@ -26,6 +26,10 @@ class Database(Protocol):
     may_create: bool
     """Whether `open` creates missing tables; false where that takes an install command or a DBA."""
 
+    def spoken(self, statement: str) -> str:
+        """A statement of the ledger as this database says it."""
+        ...
+
     def open(self) -> None: ...
     def close(self) -> None: ...
 

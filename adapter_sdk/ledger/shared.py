@@ -12,9 +12,13 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.mariadb import spoken
 from adapter_sdk.ledger.recordset import as_json, over_rows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
+
+# One dialect of SQLAlchemy under two names.
+_MARIADB = ("mysql", "mariadb")
 
 
 class SharedDatabase:
@@ -23,15 +27,20 @@ class SharedDatabase:
     may_create = False
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        postgresql = engine.dialect.name == "postgresql"
-        self.blob = "BYTEA" if postgresql else "BLOB"
-        self.passing_over_locked = " FOR UPDATE SKIP LOCKED" if postgresql else ""
+        database = engine.dialect.name
+        # By default MariaDB reads what was there when the transaction began, and a claim has to see what is there now.
+        self.engine = engine.execution_options(isolation_level="READ COMMITTED") if database in _MARIADB else engine
+        self.blob = {"postgresql": "BYTEA", "sqlite": "BLOB"}.get(database, "LONGBLOB")
+        self.passing_over_locked = "" if database == "sqlite" else " FOR UPDATE SKIP LOCKED"
 
     @property
     def place(self) -> str:
         """The database URL without its password."""
         return self.engine.url.render_as_string(hide_password=True)
+
+    def spoken(self, statement: str) -> str:
+        """A statement of the ledger as this database says it."""
+        return spoken(statement) if self.engine.dialect.name in _MARIADB else statement
 
     def open(self) -> None:
         """Look for the tables. Raises ConfigError if they are missing, LedgerError if the database does not answer."""
@@ -146,7 +155,8 @@ class SharedRows:
         elif database == "sqlite":  # its driver itself reads `:name`
             result = self._connection.exec_driver_sql(statement, [dict(row) for row in rows])
         else:
-            result = self._connection.execute(_read(statement), [dict(row) for row in rows])
+            said = spoken(statement) if database in _MARIADB else statement
+            result = self._connection.execute(_read(said), [dict(row) for row in rows])
         return result.rowcount
 
     def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:

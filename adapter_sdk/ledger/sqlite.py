@@ -35,6 +35,10 @@ class SqliteDatabase:
         """The path of the file."""
         return str(self.path)
 
+    def spoken(self, statement: str) -> str:
+        """As it stands."""
+        return statement
+
     def open(self) -> None:
         """Open the file, making it if there is none. Raises LedgerError if it cannot be used, or the disk is full."""
         self._look_for_room()

@@ -13,6 +13,17 @@ from adapter_sdk.errors import ConfigError, PermanentError
 # How long a SQLite transaction waits for another's, in seconds.
 _SQLITE_BUSY_TIMEOUT = 10.0
 _GUARDED = "adaptor.guarded"
+# Without these a server that vanishes without a word is waited for up to two hours. Seconds, but for the last.
+_PATIENCE = {
+    "psycopg": {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    },
+    "pymysql": {"connect_timeout": 10},
+}
 
 
 class Connection(sqlalchemy.Connection):
@@ -50,12 +61,16 @@ def make_engine(url: str) -> Engine:
     database in memory.
     """
     address = sqlalchemy.make_url(url)
-    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
-        raise ConfigError("[sql] url: a database in memory is another one for each thread; give sqlite:///<path>")
-    engine = sqlalchemy.create_engine(address, pool_pre_ping=True, max_overflow=-1)
-    if engine.dialect.name == "sqlite":
+    if address.get_backend_name() == "sqlite":
+        if address.database in (None, "", ":memory:"):
+            raise ConfigError("[sql] url: a database in memory is another one for each thread; give sqlite:///<path>")
+        # It writes for one at a time, and those who wait in the pool are woken, where SQLite would have them sleep.
+        engine = sqlalchemy.create_engine(address, pool_size=1, max_overflow=0)
         _begin_at_the_beginning(engine)
-    return engine
+        return engine
+    defaults = _PATIENCE.get(address.get_driver_name(), {})
+    given = {name: value for name, value in defaults.items() if name not in address.query}
+    return sqlalchemy.create_engine(address, pool_pre_ping=True, max_overflow=-1, connect_args=given)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import zlib
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from adapter_sdk.errors import InDoubt
+from adaptors.sql.failures import passes_at_once
 
 
 class HiddenEnd(InDoubt):
@@ -31,8 +32,12 @@ class Dialect:
         return True
 
     def same(self, connection: Connection, mark: Any) -> bool:
-        """Whether the connection is still in the transaction that `begin` began. Asked once, before COMMIT."""
+        """Whether the connection is still in the transaction that `begin` began. Asked once, before its end."""
         return True
+
+    def may_ask(self, connection: Connection, error: Exception) -> bool:
+        """Whether `same` can be asked when a handler has failed with this error."""
+        return False
 
     def fate(self, engine: Engine, mark: Any) -> str | None:
         """What the server knows afterwards: "committed", "aborted" or "in progress"; None if it cannot tell."""
@@ -62,12 +67,15 @@ class PostgreSQL(Dialect):
 
     def lasts(self, connection: Connection) -> bool:
         """A COMMIT that nothing has followed yet leaves libpq outside of a transaction."""
-        info = getattr(connection.connection.dbapi_connection, "info", None)
-        return getattr(info, "transaction_status", None) != _IDLE
+        return self._status(connection) != _IDLE
 
     def same(self, connection: Connection, mark: int) -> bool:
         """By its number."""
         return bool(connection.scalar(text("SELECT txid_current()")) == mark)
+
+    def may_ask(self, connection: Connection, error: Exception) -> bool:
+        """Not in a transaction in which a statement has failed."""
+        return self._status(connection) == _IN_TRANSACTION
 
     def fate(self, engine: Engine, mark: int) -> str | None:
         """By its number, on another connection."""
@@ -77,6 +85,43 @@ class PostgreSQL(Dialect):
         except SQLAlchemyError:
             return None
         return None if found is None else str(found)
+
+    @staticmethod
+    def _status(connection: Connection) -> int | None:
+        """PQtransactionStatus of libpq, which psycopg and psycopg2 hand through; None if the driver has none."""
+        info = getattr(connection.connection.dbapi_connection, "info", None)
+        return getattr(info, "transaction_status", None)
+
+
+class MariaDB(Dialect):
+    """A savepoint lasts as long as its transaction, also where a statement ends that by itself, as DDL does."""
+
+    def begin(self, connection: Connection, seconds: float) -> str:
+        """By a savepoint, after which the handlers' own ones come."""
+        self.limit(connection, seconds)
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
+        return _SAVEPOINT
+
+    def limit(self, connection: Connection, seconds: float) -> None:
+        """By a setting of the session, which is left as it is until another handler needs another."""
+        if connection.info.get(_SAVEPOINT) != seconds:
+            variable, unit = ("max_statement_time", 1) if _is_mariadb(connection) else ("max_execution_time", 1000)
+            connection.exec_driver_sql(f"SET SESSION {variable} = {seconds * unit:g}")
+            connection.info[_SAVEPOINT] = seconds
+
+    def same(self, connection: Connection, mark: str) -> bool:
+        """By its savepoint."""
+        try:
+            connection.exec_driver_sql(f"RELEASE SAVEPOINT {mark}")
+        except OperationalError as error:
+            if error.orig is not None and error.orig.args[:1] == (_NO_SUCH_SAVEPOINT,):
+                return False
+            raise
+        return True
+
+    def may_ask(self, connection: Connection, error: Exception) -> bool:
+        """A failed statement leaves the transaction as it was; a deadlock ends it."""
+        return not (isinstance(error, SQLAlchemyError) and passes_at_once(error))
 
 
 class SQLite(Dialect):
@@ -91,17 +136,24 @@ class SQLite(Dialect):
         return self.lasts(connection)
 
 
-# PQTRANS_IDLE of libpq; psycopg and psycopg2 both hand it through.
-_IDLE = 0
+# PQTRANS_IDLE and PQTRANS_INTRANS of libpq.
+_IDLE, _IN_TRANSACTION = 0, 2
+_SAVEPOINT = "adaptor_transaction"
+# ER_SP_DOES_NOT_EXIST
+_NO_SUCH_SAVEPOINT = 1305
 # The first of the two numbers that an advisory lock has here; PostgresOwner of the ledger uses locks of one number.
 _TURNS = 0x53514C
 
-_KNOWN = {"postgresql": PostgreSQL, "sqlite": SQLite}
+_KNOWN = {"postgresql": PostgreSQL, "mysql": MariaDB, "mariadb": MariaDB, "sqlite": SQLite}
 
 
 def dialect_of(engine: Engine) -> Dialect:
     """What is known of the database behind an engine."""
     return _KNOWN.get(engine.dialect.name, Dialect)()
+
+
+def _is_mariadb(connection: Connection) -> bool:
+    return bool(getattr(connection.dialect, "is_mariadb", False))
 
 
 def _milliseconds(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a database error means for the event: grouped by SQLSTATE, or by SQLite's result code."""
+"""What a database error means for the event: grouped by SQLSTATE, or by the database's own number or name for it."""
 
 from sqlalchemy import exc
 
@@ -13,6 +13,15 @@ _DISK = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 """The disk under SQLite is full, or closed to us."""
 _REFUSED = ("22", "23", "44", "P0001")
 """Data exceptions, integrity violations, WITH CHECK OPTION, and what a procedure raises on purpose."""
+_SQLSTATE = 5
+_MARIADB = {
+    1040: "53", 1041: "53", 1203: "53", 1053: "57P", 1927: "57P",
+    1205: "55", 1213: "40", 1452: "23503",
+    1022: "23", 1048: "23", 1062: "23", 1451: "23", 1557: "23", 1569: "23", 1586: "23", 1859: "23", 3819: "23",
+    4025: "23", 1264: "22", 1265: "22", 1292: "22", 1365: "22", 1366: "22", 1367: "22", 1406: "22", 1411: "22",
+    1690: "22", 1369: "44", 1644: "P0001",
+}  # fmt: skip
+"""The numbers of MariaDB and MySQL, whose drivers hand no SQLSTATE through, as PostgreSQL's codes say the same."""
 
 
 def translate(error: exc.SQLAlchemyError) -> AdaptorError:
@@ -28,9 +37,9 @@ def translate(error: exc.SQLAlchemyError) -> AdaptorError:
             return TransientError(text)
         if code == "SQLITE_AUTH":
             return PermanentError(f"a handler does not end the transaction: return or raise ({text})")
-        # A driver that sees for itself that a value cannot be sent raises DataError without any code.
+        # Without a code, what DB-API says: also a driver that sees for itself that a value cannot be sent.
         refused = code.startswith((*_REFUSED, "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_TOOBIG"))
-        if refused or (not code and isinstance(error, exc.DataError)):
+        if refused or (not code and isinstance(error, exc.DataError | exc.IntegrityError)):
             return Refused(text)
         return TransientError(text)
     if isinstance(error, exc.TimeoutError):
@@ -46,7 +55,13 @@ def passes_at_once(error: exc.SQLAlchemyError) -> bool:
 def _code(error: exc.DBAPIError) -> str:
     cause = error.orig
     codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
-    return str(next((code for code in codes if code), ""))
+    if code := next((code for code in codes if code), None):
+        return str(code)
+    first = cause.args[0] if cause is not None and cause.args else None
+    if isinstance(first, int):
+        return _MARIADB.get(first, str(first))
+    # pyodbc gives the SQLSTATE first.
+    return first if isinstance(first, str) and len(first) == _SQLSTATE and first.isalnum() else ""
 
 
 def _sentence(error: exc.DBAPIError) -> str:

@@ -26,7 +26,7 @@ from adaptors.sql.failures import passes_at_once, translate
 from adaptors.sql.settings import SqlSettings
 from adaptors.sql.transaction import HIDDEN_END, Transaction
 
-_LEDGER_DATABASES = ("postgresql", "sqlite")
+_LEDGER_DATABASES = ("postgresql", "sqlite", "mysql", "mariadb")
 # Seconds after which a transaction takes no further event: it holds locks that others may wait for.
 _LONGEST = 0.2
 
@@ -136,8 +136,7 @@ class DatabaseFamily(Family[Connection]):
             meaning.__cause__ = error
             if transaction.committing and (outcomes := self._look_up(claims[: len(made)], made, transaction, meaning)):
                 return outcomes
-        lost = again and isinstance(meaning, BackendUnavailable)
-        if isinstance(error, HiddenEnd) or (not lost and transaction.fate() == "committed"):
+        if isinstance(error, HiddenEnd) or transaction.ended_in_secret():
             self._batches.alone = True  # what did this will do it again, and is to draw no neighbours into its doubt
             return [Failed(InDoubt(HIDDEN_END)) for _ in range(len(made) + calling)]
         raise Stopped(meaning, len(made) if calling else 0, calling or len(made), again=again)
@@ -292,5 +291,5 @@ def _engine(url: str) -> Engine:
     except ImportError as error:
         raise ConfigError(
             f"[sql] url: {redact_url(url)}: the driver is missing ({error}); install it with pip, "
-            "as psycopg[binary] for postgresql+psycopg"
+            "as psycopg[binary] for postgresql+psycopg, PyMySQL for mysql+pymysql"
         ) from error

@@ -1,10 +1,11 @@
 """One transaction for one event or several, which knows whether somebody else has ended it, and what became of it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from adaptors.sql.connection import Connection, guarded
 from adaptors.sql.dialects import Dialect, HiddenEnd
@@ -29,6 +30,7 @@ class Transaction:
         self._seconds = seconds
         self._turn = turn
         self._mark: Any = None
+        self._lasted: bool | None = None
 
     @contextmanager
     def open(self) -> Iterator[Connection]:
@@ -39,8 +41,12 @@ class Transaction:
                 if self._turn is not None:
                     self._dialect.take_turn(connection, self._turn)
                 self._mark = self._dialect.begin(connection, self._seconds)
-                with guarded(connection):
-                    yield connection
+                try:
+                    with guarded(connection):
+                        yield connection
+                except Exception as error:
+                    self._look_back(connection, error)
+                    raise
                 self.committing = True
         finally:
             connection.close()
@@ -62,6 +68,18 @@ class Transaction:
         if not self._dialect.same(connection, self._mark):
             raise HiddenEnd(HIDDEN_END)
 
+    def ended_in_secret(self) -> bool:
+        """Whether it was committed before it failed, as far as anybody can tell."""
+        return self.fate() == "committed" if self._lasted is None else not self._lasted
+
     def fate(self) -> str | None:
         """What the server knows of it afterwards: "committed", "aborted" or "in progress". None if nobody can tell."""
         return None if self._mark is None else self._dialect.fate(self._engine, self._mark)
+
+    def _look_back(self, connection: Connection, error: Exception) -> None:
+        """Where it can be asked, find out before ROLLBACK whether there is still the transaction to roll back."""
+        if connection.invalidated:
+            self._lasted = True  # as far as anybody can tell, it ended with its connection
+        elif self._dialect.may_ask(connection, error):
+            with suppress(SQLAlchemyError):
+                self._lasted = self._dialect.same(connection, self._mark)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy
@@ -13,54 +12,36 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine, exc, text
 from sqlalchemy import event as hooks
 
-from adapter_sdk import BackendUnavailable, Event, EventData, InDoubt, Refused, TransientError, handles
-from adapter_sdk.family import Applied, Claim, Failed, Outcome
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, NoJournal, Reply, State
-from adaptors.sql import Connection, SqlAdaptor, SqlSettings
+from adapter_sdk import BackendUnavailable, Event, InDoubt, Refused, TransientError
+from adapter_sdk.family import Applied, Claim, Failed
+from adapter_sdk.ledger.base import ClaimLost, NoJournal, Reply, State
+from adaptors.sql import Connection, SqlSettings
 from adaptors.sql.family import LocalLedgerFamily, SqlFamily
+from tests.sql_stock import (
+    Commits,
+    Placed,
+    Stock,
+    Urgent,
+    apply,
+    claims_of,
+    kind_of,
+    lose_the_next_answer,
+    picks,
+    raising,
+    running,
+    sealed,
+    stocked,
+)
+
+_SERVERS = {"postgresql": "fresh_pg_url", "mariadb": "fresh_mariadb_url"}
 
 
-class Placed(EventData, type="shop.placed"):
-    order_id: str
-
-
-class Urgent(EventData, type="shop.urgent"):
-    order_id: str
-
-
-class Picked(EventData, type="stock.picked"):
-    order_id: str
-
-
-class Stock(SqlAdaptor):
-    """Picks; what else happens with an order is in its hook."""
-
-    name = "stock"
-    hooks: dict[str, Callable[[Connection], object]] = {}
-    called: list[str] = []
-
-    @handles(timeout=5, idempotent=True)
-    def pick(self, event: Event[Placed], db: Connection) -> Picked:
-        return self._pick(event.data.order_id, db)
-
-    @handles(timeout=0.2)
-    def pick_now(self, event: Event[Urgent], db: Connection) -> Picked:
-        return self._pick(event.data.order_id, db)
-
-    def _pick(self, order: str, db: Connection) -> Picked:
-        self.called.append(order)
-        db.execute(text("INSERT INTO picks VALUES (:id)"), {"id": order})
-        if hook := self.hooks.get(order):
-            hook(db)
-        return Picked(order_id=order)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite and PostgreSQL by turns."""
+    """An empty database: SQLite, PostgreSQL and MariaDB by turns."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'stock.db'}"
-    return str(request.getfixturevalue("fresh_pg_url"))
+    return str(request.getfixturevalue(_SERVERS[request.param]))
 
 
 @pytest.fixture
@@ -69,86 +50,34 @@ def family(url: str) -> Iterator[SqlFamily]:
     yield from stocked(url)
 
 
+@pytest.fixture(params=["postgresql", "mariadb"])
+def on_server(request: pytest.FixtureRequest) -> Iterator[SqlFamily]:
+    """The family on a database that other sessions reach: PostgreSQL and MariaDB by turns."""
+    yield from stocked(str(request.getfixturevalue(_SERVERS[request.param])))
+
+
 @pytest.fixture
 def on_postgresql(fresh_pg_url: str) -> Iterator[SqlFamily]:
     """The family on PostgreSQL alone."""
     yield from stocked(fresh_pg_url)
 
 
-def stocked(url: str) -> Iterator[SqlFamily]:
-    """Makes the tables, and the family."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE picks (id VARCHAR(20))"))
-        connection.execute(text("CREATE TABLE numbers (n INTEGER UNIQUE)"))
+_SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
+_KILL = {"postgresql": "SELECT pg_terminate_backend(:session, 5000)", "mysql": "KILL :session"}
+
+
+def session_of(connection: sqlalchemy.Connection) -> int:
+    """The number that the server knows a session by."""
+    return connection.scalar(text(_SESSION[connection.dialect.name])) or 0
+
+
+def kill(family: SqlFamily, sessions: Sequence[int]) -> None:
+    """Has the server end sessions."""
+    engine = create_engine(family._engine.url)
+    with engine.connect() as killer:
+        for session in sessions:
+            killer.execute(text(_KILL[engine.dialect.name]), {"session": session})
     engine.dispose()
-    Stock.hooks, Stock.called = {}, []
-    family = SqlFamily("stock", SqlSettings(url=SecretStr(url)))
-    family.bind(Stock())
-    family.ledger().install()
-    yield family
-    family.close()
-
-
-def claims_of(family: SqlFamily, orders: Sequence[str], kind: type[EventData] = Placed) -> list[Claim]:
-    """Claims that the ledger has granted, one for each letter."""
-    events: list[Event[Any]] = [
-        Event(source="/shop", id=order, type=kind.event_type or "", data=kind.model_validate({"order_id": order}))
-        for order in orders
-    ]
-    asked = [ClaimRequest(key=event.key, digest="d", type=event.type) for event in events]
-    granted = family.ledger().claim(asked, 1.0)
-    return [
-        Claim(event=event, handler=Stock._handlers[event.type], token=entry.token, seal=sealed)
-        for event, (_, entry) in zip(events, granted, strict=True)
-    ]
-
-
-def sealed(data: Sequence[EventData]) -> tuple[Reply, ...]:
-    """One reply, with the order as its id."""
-    return tuple(Reply(one.order_id, "stock.picked", b"{}") for one in data if isinstance(one, Picked))
-
-
-def apply(family: SqlFamily | LocalLedgerFamily, claims: Sequence[Claim]) -> str:
-    """The first letter of what became of each: A(pplied), or of the error's class."""
-    return "".join(map(kind_of, family.apply(claims, NoJournal())))
-
-
-def kind_of(outcome: Outcome) -> str:
-    """One letter."""
-    return (type(outcome.error) if isinstance(outcome, Failed) else Applied).__name__[0]
-
-
-def picks(family: SqlFamily | LocalLedgerFamily) -> str:
-    """What was picked."""
-    with family._engine.connect() as connection:
-        return "".join(sorted(connection.scalars(text("SELECT id FROM picks"))))
-
-
-def raising(error: Exception) -> Callable[[Connection], object]:
-    """A hook that fails."""
-
-    def fail(_: Connection) -> object:
-        raise error
-
-    return fail
-
-
-def running(sql: str) -> Callable[[Connection], object]:
-    """A hook of raw SQL."""
-    return lambda db: db.exec_driver_sql(sql)
-
-
-class Commits:
-    """Counts the transactions that an engine begins and commits."""
-
-    def __init__(self, family: SqlFamily | LocalLedgerFamily) -> None:
-        self.begun = self.committed = 0
-        hooks.listen(family._engine, "begin", lambda _: self._count("begun"))
-        hooks.listen(family._engine, "commit", lambda _: self._count("committed"))
-
-    def _count(self, name: str) -> None:
-        setattr(self, name, getattr(self, name) + 1)
 
 
 class TestOneTransaction:
@@ -220,11 +149,12 @@ class TestOneTransaction:
         assert apply(on_postgresql, claims_of(on_postgresql, "abcdefgh")) == "AAAAARAA"
         assert picks(on_postgresql) == "abcdegh"
 
-    def test_each_handler_keeps_its_own_time_limit(self, on_postgresql: SqlFamily) -> None:
+    def test_each_handler_keeps_its_own_time_limit(self, on_server: SqlFamily) -> None:
         """`timeout` of a handler limits its own statements alone, whoever shares the transaction."""
-        Stock.hooks = dict.fromkeys(("a", "b"), running("SELECT pg_sleep(0.4)"))
-        slow, urgent = claims_of(on_postgresql, "a"), claims_of(on_postgresql, "b", Urgent)
-        assert apply(on_postgresql, [*urgent, *slow]) == "TA"
+        sleep = {"postgresql": "pg_sleep", "mysql": "sleep"}[on_server._engine.dialect.name]
+        Stock.hooks = dict.fromkeys(("a", "b"), running(f"SELECT {sleep}(0.4)"))
+        slow, urgent = claims_of(on_server, "a"), claims_of(on_server, "b", Urgent)
+        assert apply(on_server, [*urgent, *slow]) == "TA"
 
     def test_slow_handlers_do_not_hold_locks_for_each_other(self, family: SqlFamily) -> None:
         """A transaction that has lasted for a fifth of a second takes no further event."""
@@ -247,13 +177,30 @@ class TestOneTransaction:
 
 
 class TestTransactionsEndedInSecret:
-    @pytest.mark.parametrize("ending", ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "COMMIT AND CHAIN"])
-    def test_all_that_ran_in_it_are_in_doubt(self, on_postgresql: SqlFamily, ending: str) -> None:
-        """When a handler has ended the transaction, every event that ran in it is in doubt, none is recorded."""
-        Stock.hooks = {"c": running(ending)}
-        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")).startswith("III")
-        assert not set(picks(on_postgresql)) - set("abcd")
-        assert on_postgresql.ledger().counts().get(State.APPLIED, 0) <= 1
+    @pytest.mark.parametrize(
+        ("server", "ending"),
+        [
+            ("postgresql", "COMMIT"),
+            ("postgresql", "COMMIT; BEGIN"),
+            ("postgresql", "ROLLBACK"),
+            ("postgresql", "COMMIT AND CHAIN"),
+            ("mariadb", "COMMIT"),
+            ("mariadb", "ROLLBACK"),
+            ("mariadb", "COMMIT AND CHAIN"),
+            ("mariadb", "CREATE TABLE made (n INTEGER)"),
+            ("mariadb", "CALL committing()"),
+        ],
+    )
+    def test_all_that_ran_in_it_are_in_doubt(self, request: pytest.FixtureRequest, server: str, ending: str) -> None:
+        """When a handler, or what it calls, has ended the transaction, every event that ran in it is in doubt."""
+        for family in stocked(str(request.getfixturevalue(_SERVERS[server]))):
+            if "CALL" in ending:
+                with family._engine.begin() as connection:
+                    connection.execute(text("CREATE PROCEDURE committing() COMMIT"))
+            Stock.hooks = {"c": running(ending)}
+            assert apply(family, claims_of(family, "abcd")).startswith("III")
+            assert not set(picks(family)) - set("abcd")
+            assert family.ledger().counts().get(State.APPLIED, 0) == picks(family).count("d")
 
     def test_events_that_had_not_run_are_applied(self, on_postgresql: SqlFamily) -> None:
         """What the driver knows of at once draws nobody in that comes later."""
@@ -261,25 +208,26 @@ class TestTransactionsEndedInSecret:
         assert apply(on_postgresql, claims_of(on_postgresql, "abcd")) == "IIAA"
         assert picks(on_postgresql) == "abcd"
 
-    def test_a_failure_after_a_commit(self, on_postgresql: SqlFamily) -> None:
+    def test_a_failure_after_a_commit(self, on_server: SqlFamily) -> None:
         """When a handler commits in secret and then fails, those before it are in doubt too, and never done twice."""
 
         def commit_and_fail(db: Connection) -> None:
-            db.exec_driver_sql("COMMIT; BEGIN")
+            db.exec_driver_sql("COMMIT")
+            db.exec_driver_sql("SELECT 1")
             raise TransientError("later")
 
         Stock.hooks = {"b": commit_and_fail}
-        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")) == "IIAA"
-        assert picks(on_postgresql) == "abcd"
+        assert apply(on_server, claims_of(on_server, "abcd")) == "IIAA"
+        assert picks(on_server) == "abcd"
         assert Stock.called == ["a", "b", "c", "d"]
 
-    def test_afterwards_each_event_is_alone(self, on_postgresql: SqlFamily) -> None:
+    def test_afterwards_each_event_is_alone(self, on_server: SqlFamily) -> None:
         """A process that has seen this once lets no more events share a transaction."""
         Stock.hooks = {"b": running("COMMIT")}
-        apply(on_postgresql, claims_of(on_postgresql, "ab"))
-        claims = claims_of(on_postgresql, "cdef")
+        apply(on_server, claims_of(on_server, "ab"))
+        claims = claims_of(on_server, "cdef")
         Stock.hooks = {"d": running("COMMIT")}
-        assert apply(on_postgresql, claims) == "AIAA"
+        assert apply(on_server, claims) == "AIAA"
 
     def test_sqlite_ends_it_on_an_error(self, tmp_path: Path) -> None:
         """SQLite may roll back by itself; the events after it have a transaction of their own."""
@@ -305,33 +253,29 @@ class TestOutages:
         assert outcomes == [Applied((Reply(order, "stock.picked", b"{}"),), recorded=True) for order in "abc"]
         assert picks(family) == "abc"
 
-    def test_a_session_that_is_killed(self, on_postgresql: SqlFamily) -> None:
+    def test_a_session_that_is_killed(self, on_server: SqlFamily) -> None:
         """A session that dies in the middle of a batch is replaced, and no event notices."""
         killed: list[int] = []
 
         def die_once(db: Connection) -> None:
             if not killed:
-                killed.append(db.scalar(text("SELECT pg_backend_pid()")) or 0)
-                with on_postgresql._engine.connect() as killer:
-                    killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": killed[0]})
+                killed.append(session_of(db))
+                kill(on_server, killed)
                 db.execute(text("SELECT 1"))
 
         Stock.hooks = {"b": die_once}
-        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "AAA"
-        assert picks(on_postgresql) == "abc"
+        assert apply(on_server, claims_of(on_server, "abc")) == "AAA"
+        assert picks(on_server) == "abc"
 
-    def test_pooled_connections_that_died(self, on_postgresql: SqlFamily) -> None:
+    def test_pooled_connections_that_died(self, on_server: SqlFamily) -> None:
         """Connections that the server has dropped since they were last used are replaced before an event notices."""
-        with ThreadPoolExecutor(3) as threads:
-            list(threads.map(lambda _: on_postgresql.probe(), range(9)))
-        with on_postgresql._engine.connect() as killer:
-            killer.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
-                )
-            )
-        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "AAA"
+        claims = claims_of(on_server, "abc")
+        pool = [on_server._engine.connect() for _ in range(3)]
+        sessions = [session_of(connection) for connection in pool]
+        for connection in pool:
+            connection.close()
+        kill(on_server, sessions)
+        assert apply(on_server, claims) == "AAA"
         assert Stock.called == ["a", "b", "c"]
 
     def test_a_database_that_is_away(self) -> None:
@@ -349,22 +293,10 @@ class TestOutages:
         family.close()
 
 
-def lose_the_next_answer(family: SqlFamily | LocalLedgerFamily, *, after: bool) -> None:
-    """The next COMMIT fails as a lost connection does, after it has happened or before."""
-
-    def commit(connection: sqlalchemy.Connection) -> None:
-        raw = connection.connection.dbapi_connection
-        assert raw is not None
-        raw.commit() if after else raw.rollback()
-        raise exc.OperationalError("COMMIT", {}, Exception("connection lost"), connection_invalidated=True)
-
-    hooks.listen(family._engine, "commit", commit, once=True)
-
-
 class TestEachOthersWay:
-    def test_batches_in_a_deadlock(self, on_postgresql: SqlFamily) -> None:
+    def test_batches_in_a_deadlock(self, on_server: SqlFamily) -> None:
         """Batches that lock the same rows in different orders are all applied in the end."""
-        with on_postgresql._engine.begin() as connection:
+        with on_server._engine.begin() as connection:
             connection.execute(text("CREATE TABLE shelf (id INTEGER PRIMARY KEY, n INTEGER)"))
             connection.execute(text("INSERT INTO shelf VALUES (1, 0), (2, 0)"))
         meet = threading.Barrier(2)
@@ -378,12 +310,12 @@ class TestEachOthersWay:
             return update
 
         Stock.hooks = {"a": take(1), "b": take(2), "c": take(2), "d": take(1)}
-        batches = [claims_of(on_postgresql, orders) for orders in ("ab", "cd")]
+        batches = [claims_of(on_server, orders) for orders in ("ab", "cd")]
         with ThreadPoolExecutor(2) as threads:
-            found = list(threads.map(lambda claims: apply(on_postgresql, claims), batches))
+            found = list(threads.map(lambda claims: apply(on_server, claims), batches))
         assert found == ["AA", "AA"]
-        assert picks(on_postgresql) == "abcd"
-        with on_postgresql._engine.connect() as connection:
+        assert picks(on_server) == "abcd"
+        with on_server._engine.connect() as connection:
             assert connection.scalars(text("SELECT n FROM shelf ORDER BY id")).all() == [2, 2]
 
     def test_transactions_take_turns_after_a_conflict(self, on_postgresql: SqlFamily) -> None:

@@ -56,11 +56,16 @@ def _plain_handler() -> None:
     Stock.then = staticmethod(lambda db: None)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+_SERVERS = {"postgresql": "fresh_pg_url", "mariadb": "fresh_mariadb_url"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with an empty table of picks, and without ours."""
-    lite = request.param == "sqlite"
-    found = f"sqlite:///{tmp_path / 'stock.db'}" if lite else str(request.getfixturevalue("fresh_pg_url"))
+    if request.param == "sqlite":
+        found = f"sqlite:///{tmp_path / 'stock.db'}"
+    else:
+        found = str(request.getfixturevalue(_SERVERS[request.param]))
     table_of_picks(found)
     return found
 
