@@ -94,11 +94,8 @@ class Models:
         self._models: dict[object, Model] = {}
         self._unfinished: list[Model] = []
         self._with_derived: set[str] = set()
-        self._derived: dict[str, list[Any]] = {}
+        self._derived = derived_types(types)
         self.aliases: dict[str, Alias] = {}
-        for kind in types.types:
-            if isinstance(kind, xsd.ComplexType) and (base := _base_of(kind)) is not None:
-                self._derived.setdefault(base.qname.text, []).append(kind)
         # All of them, whichever are used: adding an operation must not rename the types of others.
         for category in ("complexType", "simpleType", "element"):
             for name, node in schemas.named(category):
@@ -164,11 +161,11 @@ class Models:
             defined = self._schemas.find("complexType", full_name)
             if defined is not None and defined.get("abstract") == "true":
                 summary = f"The type {full_name}. It is abstract: what is sent is one of those that derive from it."
-        elif node is not None and _is_global(node) and defined is not None:
+        elif node is not None and is_global(node) and defined is not None:
             key = ("element", full_name)
         if key in self._models:
             return self._models[key]
-        base_kind = _base_of(kind)
+        base_kind = base_of(kind)
         base = None if base_kind is None else self._model(base_kind, None, base_kind.qname.localname)
         name = self._names.of(key, kind.qname.localname if kind.is_global else hint)
         doc = documentation(defined) or documentation(node)
@@ -268,7 +265,16 @@ def encoded_value(kind: Any) -> Any:
     return next((element.type for _, element in kind.elements_nested if isinstance(element, xsd.Element)), None)
 
 
-def _base_of(kind: Any) -> Any:
+def derived_types(types: Any) -> dict[str, list[Any]]:
+    """The complex types that extend each global one directly."""
+    found: dict[str, list[Any]] = {}
+    for kind in types.types:
+        if isinstance(kind, xsd.ComplexType) and (base := base_of(kind)) is not None:
+            found.setdefault(base.qname.text, []).append(kind)
+    return found
+
+
+def base_of(kind: Any) -> Any:
     """The complex type that a complex type extends, or None."""
     base = getattr(next(iter(kind._extension_types), None), "_xsd_type", None)
     return base if isinstance(base, xsd.ComplexType) and base.is_global else None
@@ -295,6 +301,7 @@ def _either(one: FieldOf, other: FieldOf) -> FieldOf:
     return FieldOf(one.name, one.key, one.one if same else "Any", one.repeats or other.repeats, required=False)
 
 
-def _is_global(node: etree._Element) -> bool:
+def is_global(node: etree._Element) -> bool:
+    """Whether a node of a schema stands directly in it."""
     parent = node.getparent()
     return parent is not None and parent.tag == f"{{{XSD}}}schema"

@@ -34,6 +34,26 @@ class Facets:
     total_digits: int | None = None
     fraction_digits: int | None = None
 
+    def __str__(self) -> str:
+        shown = [repr(value) for value in self.values[:_SHOWN]]
+        values = ", ".join(shown) + (f" and {len(self.values) - _SHOWN} more" if len(self.values) > _SHOWN else "")
+        rules = (
+            ("one of", values or None),
+            ("pattern", self.pattern),
+            ("length at least", self.min_length or None),
+            ("length at most", self.max_length),
+            (">=", self.ge),
+            (">", self.gt),
+            ("<=", self.le),
+            ("<", self.lt),
+            ("digits at most", self.total_digits),
+            ("fraction digits at most", self.fraction_digits),
+        )
+        return ", ".join(f"{name} {value}" for name, value in rules if value is not None)
+
+
+# Values of an enumeration that are worth a place in a line.
+_SHOWN = 12
 
 _BOUNDS = {"minInclusive": "ge", "minExclusive": "gt", "maxInclusive": "le", "maxExclusive": "lt"}
 _COUNTS = {
