@@ -1,16 +1,24 @@
 """FileDropAdaptor: one whole file per event, dropped where the legacy system looks for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from adapter_sdk.adaptor import Adaptor
 from adaptors.files.drop import Drop
-from adaptors.files.family import FileDropFamily
+from adaptors.files.family import FileDropFamily, OverwritingDropFamily, RemoteDropFamily
 from adaptors.files.form import DeclaredMarkers, Form
+from adaptors.files.location import Location, Scheme
 from adaptors.files.names import FileName
 from adaptors.files.release import ExistsPolicy
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets import target_of
+
+_FAMILIES: Mapping[Scheme, type[FileDropFamily]] = {
+    "sftp": RemoteDropFamily,
+    "smb": RemoteDropFamily,
+    "ftp": OverwritingDropFamily,
+    "ftps": OverwritingDropFamily,
+}
 
 
 class FileDropAdaptor(Adaptor):
@@ -48,4 +56,5 @@ class FileDropAdaptor(Adaptor):
 
     @classmethod
     def _family(cls, settings: Any) -> FileDropFamily:
-        return FileDropFamily(cls._form(), target_of(settings))
+        family = _FAMILIES[settings.drop.scheme] if isinstance(settings.drop, Location) else FileDropFamily
+        return family(cls._form(), target_of(settings))

@@ -226,6 +226,25 @@ class FileDropFamily(Family[Drop]):
             raise translate(error, doing) from error
 
 
+class RemoteDropFamily(FileDropFamily):
+    """The same on a server. What is gone from staging was dropped if the drop holds it, and else is in doubt."""
+
+    promise = (
+        "One whole file per event, never a part of one and never twice. If the line or the process dies in the moment "
+        "of a drop, and the reader has taken the file by the time that it is looked for, the event is in doubt."
+    )
+    leaves_doubt = True
+
+
+class OverwritingDropFamily(RemoteDropFamily):
+    """The same by a protocol that does not say whether a rename overwrites."""
+
+    promise = (
+        f"{RemoteDropFamily.promise} The server may rename over what is there: names are looked for first, and a file "
+        "that another program puts there in that moment is lost."
+    )
+
+
 def _unstaged(jobs: Sequence[_Job]) -> list[_Job]:
     """The jobs that have not failed and whose parcel is yet to be staged."""
     return [job for job in jobs if job.error is None and job.staged is None]

@@ -3,150 +3,25 @@
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapter_sdk import BackendUnavailable, ConfigError, Event, EventData, InDoubt, TransientError, handles
-from adapter_sdk.family import Applied, Claim, Failed, Outcome
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Record, Reply, State, Verdict
-from adapter_sdk.ledger.sqlite import SqliteDatabase
-from adapter_sdk.ledger.store import SqlLedger
-from adaptors.files import Drop, FileDropAdaptor, FileExists, FormatError
-from adaptors.files.family import FileDropFamily
+from adapter_sdk import BackendUnavailable, ConfigError, InDoubt, TransientError
+from adapter_sdk.family import Applied
+from adapter_sdk.ledger.base import ClaimLost
+from adaptors.files import FileDropAdaptor, FileExists, FormatError
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets.local import LocalFolder
-
-
-class Note(EventData, type="com.shop.note"):
-    text: str
-
-
-class Notes(FileDropAdaptor):
-    """Drops the text of each note; a note without text needs no file."""
-
-    name = "notes"
-    file_name = "NOTE{sequence:03d}.TXT"
-
-    @handles
-    def note(self, event: Event[Note], drop: Drop) -> None:
-        """Refuses nothing by itself."""
-        if event.data.text == "bug":
-            raise RuntimeError("a bug")
-        if event.data.text:
-            drop.write_text(event.data.text, encoding="ascii")
-
-
-class Refusing(Notes):
-    name = "refusing"
-    file_name = "{id}.TXT"
-
-
-class Same(Refusing):
-    name = "same"
-    exists = "same"
-
-
-class Replacing(Refusing):
-    name = "replacing"
-    exists = "replace"
-
-
-class Marked(Refusing):
-    name = "marked"
-    marker = "{stem}.OK"
-
-
-@dataclass
-class Place:
-    """A drop, its staging, a ledger, and the family of one adaptor before them."""
-
-    drop: Path
-    staging: Path
-    ledger: SqlLedger
-    family: FileDropFamily
-    adaptor: type[FileDropAdaptor]
-
-    def claim(self, *events: tuple[str, str]) -> list[Claim]:
-        """Claim events of these ids and texts, as the pipeline does."""
-        requests = [
-            ClaimRequest(key=_event(id_, text).key, digest="0" * 64, type="com.shop.note") for id_, text in events
-        ]
-        claims = []
-        for (id_, text), (verdict, entry) in zip(events, self.ledger.claim(requests, 0.0), strict=True):
-            assert verdict is Verdict.GRANTED
-            claims.append(
-                Claim(
-                    event=_event(id_, text),
-                    handler=self.adaptor._handlers["com.shop.note"],
-                    token=entry.token,
-                    evidence=entry.evidence,
-                    replies=entry.replies,
-                    in_doubt=entry.state in (State.CALLING, State.IN_DOUBT),
-                    seal=lambda data: tuple(Reply("r", "t", b"") for _ in data),
-                )
-            )
-        return claims
-
-    def apply(self, *events: tuple[str, str]) -> list[Outcome]:
-        """Claim, apply, and record the end of what was applied."""
-        claims = self.claim(*events)
-        outcomes = self.family.apply(claims, self.ledger)
-        done = [
-            Record(key=claim.key, token=claim.token, state=State.APPLIED)
-            for claim, outcome in zip(claims, outcomes, strict=True)
-            if isinstance(outcome, Applied)
-        ]
-        assert all(self.ledger.record(done, 0.0))
-        return outcomes
-
-    def dropped(self) -> dict[str, str]:
-        return {file.name: file.read_text() for file in sorted(self.drop.iterdir())}
-
-    def staged(self) -> list[str]:
-        return sorted(file.name for file in self.staging.iterdir() if file.name != "staging.id")
-
-    def evidence(self, id_: str) -> dict[str, Any]:
-        entry = self.ledger.get(_event(id_, "").key)
-        assert entry is not None
-        return dict(entry.evidence or {})
-
-
-def _event(id_: str, text: str) -> Event[Note]:
-    return Event(source="shop", id=id_, type="com.shop.note", data=Note(text=text))
-
-
-MakePlace = Callable[..., Place]
+from tests.file_drops import MakePlace, Marked, Notes, Refusing, Replacing, Same, error_of, places
 
 
 @pytest.fixture
 def make_place(tmp_path: Path) -> Iterator[MakePlace]:
     """Makes a place with empty folders for an adaptor class."""
-    ledgers = []
-
-    def make(adaptor: type[FileDropAdaptor] = Notes, **settings: Any) -> Place:
-        drop = tmp_path / "in"
-        drop.mkdir(exist_ok=True)
-        ledger = SqlLedger(SqliteDatabase(tmp_path / f"{adaptor.name}.ledger"), adaptor.name)
-        ledger.open()
-        ledgers.append(ledger)
-        chosen = FileSettings(drop=drop, **settings)
-        family = adaptor._family(chosen)
-        family.bind(adaptor())
-        family.open()
-        return Place(drop, chosen.staging or tmp_path / ".in.staging", ledger, family, adaptor)
-
-    yield make
-    for ledger in ledgers:
-        ledger.close()
-
-
-def error_of(outcome: Outcome) -> Exception:
-    """The error of a failed outcome."""
-    assert isinstance(outcome, Failed)
-    return outcome.error
+    with places(tmp_path, lambda drop: {"drop": drop}) as make:
+        yield make
 
 
 @pytest.mark.parametrize("sync", ["files", "volume", "auto"])

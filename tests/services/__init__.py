@@ -1,4 +1,4 @@
-"""Real services for the tests, private to one run: RabbitMQ, PostgreSQL and PHP on free ports of the loopback.
+"""Real services for the tests, private to one run, on free ports of the loopback: brokers, databases, file servers.
 
 Tests take them as fixtures (tests/conftest.py). A server dies with the run that started it, also when pytest is killed.
 """

@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services import mariadb, php, postgresql, rabbitmq
+from tests.services import mariadb, php, postgresql, rabbitmq, samba, sshd
 from tests.services.missing import Missing
 
-_FINDERS: tuple[Callable[[], Path], ...] = (rabbitmq.find, postgresql.find, mariadb.find, php.find)
+_FINDERS: tuple[Callable[[], Path], ...] = (
+    rabbitmq.find,
+    postgresql.find,
+    mariadb.find,
+    php.find,
+    sshd.find,
+    samba.find,
+)
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 

@@ -1,0 +1,225 @@
+"""FTP and FTP over TLS (explicit, RFC 4217) with the standard library: binary and passive."""
+
+import errno
+import ftplib
+import os
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any
+
+from adapter_sdk.errors import ConfigError
+from adaptors.files.location import Location
+from adaptors.files.settings import FileSettings
+from adaptors.files.targets.session import UNKNOWN
+
+_FULL = ("452", "552")
+_LINE_LOST = ("421", "425", "426", "530")
+_NO_SUCH_COMMAND = ("500", "501", "502", "504")
+
+
+class FtpDoor:
+    """How to come to an FTP server: by user and password, and with `ftps` by a certificate that is checked."""
+
+    def __init__(self, location: Location, settings: FileSettings) -> None:
+        self._location = location
+        self._settings = settings
+
+    def check(self) -> list[str]:
+        """The CA file, if one is named."""
+        ca = self._settings.ca_file
+        if ca is not None and not os.access(ca, os.R_OK):
+            return [f"[files] ca_file: {ca} is missing, or this user may not read it"]
+        return []
+
+    def connect(self) -> "FtpSession":
+        """Log in; with TLS also for the data."""
+        ftp = self._client()
+        try:
+            with self._refusals():
+                ftp.connect(self._location.host, self._location.port)
+                password = self._settings.password.get_secret_value() if self._settings.password else ""
+                ftp.login(self._location.user or "", password)
+                if isinstance(ftp, ftplib.FTP_TLS):
+                    ftp.prot_p()
+                return FtpSession(ftp)
+        except BaseException:
+            ftp.close()
+            raise
+
+    def _client(self) -> ftplib.FTP:
+        timeout = self._settings.timeout
+        if self._location.scheme == "ftp":
+            return ftplib.FTP(timeout=timeout)
+        try:
+            context = ssl.create_default_context(cafile=self._settings.ca_file)
+        except ssl.SSLError as error:
+            raise ConfigError(f"[files] ca_file: {self._settings.ca_file} holds no PEM certificate") from error
+        return _Tls(context=context, timeout=timeout)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        server = self._location.server
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            raise ConfigError(
+                f"{server} shows a certificate that cannot be trusted ({error.verify_message}); name its CA with "
+                "[files] ca_file"
+            ) from error
+        except ftplib.error_perm as error:
+            if str(error).startswith("530"):
+                raise ConfigError(f"{server} refuses the login: check [files] drop and password") from error
+            raise ConfigError(f"{server} refuses: {error}") from error
+        except (ftplib.Error, EOFError, ssl.SSLError) as error:
+            raise ConnectionError(f"{server}: {error or type(error).__name__}") from error
+
+
+class FtpSession:
+    """One control connection; every transfer has a data connection of its own."""
+
+    def __init__(self, ftp: ftplib.FTP) -> None:
+        self.broken = False
+        self._ftp = ftp
+        with self._answers():
+            ftp.voidcmd("TYPE I")  # in ASCII mode a server may change bytes, and refuses to tell a size
+            self._home = ftp.pwd()
+        self._lists_facts = self._knows_mlst()
+
+    def upload(self, path: str, data: bytes) -> None:
+        with self._answers():
+            self._ftp.storbinary(f"STOR {path}", BytesIO(data))
+
+    def rename(self, old: str, new: str) -> None:
+        with self._answers():
+            self._ftp.rename(old, new)
+
+    def replace(self, old: str, new: str) -> None:
+        """Most servers overwrite; for one that does not there is a moment without the file."""
+        try:
+            self.rename(old, new)
+        except OSError:
+            if self.broken or self.size(old) is None or self.size(new) is None:
+                raise
+            self.delete(new)
+            self.rename(old, new)
+
+    def size(self, path: str) -> int | None:
+        """As MLST or SIZE says; where neither can tell, by whether a listing has the name."""
+        if self._lists_facts:
+            facts = self._facts(path)
+            if facts is None or "size" in facts:
+                return None if facts is None else int(facts["size"])
+        with self._answers():
+            try:
+                return self._ftp.size(path)
+            except ftplib.error_perm:
+                return UNKNOWN if PurePosixPath(path).name in self._names(str(PurePosixPath(path).parent)) else None
+
+    def read(self, path: str) -> Iterator[bytes]:
+        blocks: list[bytes] = []
+        with self._answers():
+            try:
+                self._ftp.retrbinary(f"RETR {path}", blocks.append)
+            except ftplib.error_perm as error:
+                if self.size(path) is None:
+                    raise FileNotFoundError(errno.ENOENT, str(error)) from error
+                raise
+        return iter(blocks)
+
+    def delete(self, path: str) -> None:
+        with self._answers():
+            self._ftp.delete(path)
+
+    def ages(self, folder: str) -> Iterator[tuple[str, float]]:
+        if not self._lists_facts:
+            return
+        with self._answers():
+            for name, facts in self._ftp.mlsd(folder):
+                if "modify" in facts:
+                    modified = datetime.strptime(facts["modify"][:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+                    yield name, time.time() - modified.timestamp()
+
+    def is_folder(self, path: str) -> bool:
+        with self._answers():
+            try:
+                self._ftp.cwd(path)
+            except ftplib.error_perm:
+                return False
+            self._ftp.cwd(self._home)
+        return True
+
+    def make_folder(self, path: str) -> None:
+        with self._answers():
+            self._ftp.mkd(path)
+
+    def ask(self) -> None:
+        with self._answers():
+            self._ftp.voidcmd("NOOP")
+
+    def close(self) -> None:
+        if not self.broken:
+            with suppress(*ftplib.all_errors):
+                self._ftp.quit()
+        self.broken = True
+        self._ftp.close()
+
+    def _knows_mlst(self) -> bool:
+        with self._answers():
+            try:
+                return "MLST" in self._ftp.sendcmd("FEAT").upper()
+            except ftplib.error_perm:
+                return False
+
+    def _facts(self, path: str) -> dict[str, str] | None:
+        """What MLST says of a file, None if there is none."""
+        with self._answers():
+            try:
+                answer = self._ftp.sendcmd(f"MLST {path}")
+            except ftplib.error_perm as error:
+                if str(error).startswith("550"):
+                    return None
+                raise
+        # 250-text, then the facts before the name on a line that begins with a space, then 250 text: RFC 3659.
+        line = answer.splitlines()[1].lstrip()
+        pairs = (fact.partition("=") for fact in line.partition(" ")[0].split(";"))
+        return {name.lower(): value for name, equals, value in pairs if equals}
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return [PurePosixPath(name).name for name in self._ftp.nlst(folder)]
+        except ftplib.error_perm as error:
+            if str(error).startswith(_NO_SUCH_COMMAND):
+                raise
+            return []  # many servers say 550 of an empty folder
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        """Refusals as OSError, a lost line as ConnectionError or TimeoutError."""
+        try:
+            yield
+        except (ftplib.error_perm, ftplib.error_temp) as error:
+            text = str(error)
+            if text.startswith(_LINE_LOST):
+                self.broken = True
+                raise ConnectionError(text) from error
+            raise (OSError(errno.ENOSPC, text) if text.startswith(_FULL) else OSError(text)) from error
+        except (ftplib.Error, EOFError, ssl.SSLError, ConnectionError) as error:
+            self.broken = True
+            raise ConnectionError(f"the line to the server is lost: {error or type(error).__name__}") from error
+        except TimeoutError:
+            self.broken = True
+            raise
+
+
+class _Tls(ftplib.FTP_TLS):
+    """Data connections continue the TLS session of the control connection, as many servers demand."""
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[Any, int | None]:
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        return self.context.wrap_socket(connection, server_hostname=self.host, session=session), size

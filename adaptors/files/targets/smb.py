@@ -1,0 +1,52 @@
+"""The way to a Windows share, or one of Samba: SMB 2 and 3 through smbprotocol, always signed."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from adapter_sdk.errors import ConfigError
+from adaptors.files.location import Location
+from adaptors.files.settings import FileSettings
+
+if TYPE_CHECKING:
+    from adaptors.files.targets.smb_session import SmbSession
+
+
+class SmbDoor:
+    """How to come to a share: by user (`DOMAIN;user` in the URL) and password."""
+
+    def __init__(self, location: Location, settings: FileSettings) -> None:
+        self._location = location
+        self._settings = settings
+
+    def check(self) -> list[str]:
+        """The library, and whether a share is named."""
+        faults = []
+        if find_spec("smbprotocol") is None:
+            faults.append("[files] drop: smb:// needs smbprotocol: pip install 'legacy-event-adaptor-toolkit[smb]'")
+        if not self._location.folder.strip("/"):
+            faults.append(f"[files] drop: {self._location} names no share: smb://user@host/share/folder")
+        return faults
+
+    def connect(self) -> "SmbSession":
+        """Log in and reach the share."""
+        from smbprotocol.exceptions import BadNetworkName, LogonFailure, SMBAuthenticationError, SMBException
+
+        from adaptors.files.targets.smb_session import SmbSession
+
+        password = self._settings.password.get_secret_value() if self._settings.password else ""
+        session = SmbSession(self._location, password, self._settings.timeout)
+        try:
+            session.log_in()
+        except (LogonFailure, SMBAuthenticationError) as error:
+            session.close()
+            raise ConfigError(f"{self._location.server} refuses the login: check [files] drop and password") from error
+        except BadNetworkName as error:
+            session.close()
+            raise ConfigError(f"[files] drop: {self._location.server} has no share of that name") from error
+        except (SMBException, ValueError) as error:
+            session.close()
+            raise ConnectionError(f"{self._location.server}: {error}") from error
+        except BaseException:
+            session.close()
+            raise
+        return session
