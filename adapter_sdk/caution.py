@@ -1,4 +1,4 @@
-"""Caution after an unclean end: one event at a time, so that one that kills the process takes no other along."""
+"""Caution: one event at a time, after an unclean end and as long as nothing can be done at all."""
 
 import threading
 
@@ -10,7 +10,10 @@ log = structlog.get_logger("adaptor")
 
 
 class Caution:
-    """Asks the ledger whether an earlier process died, and counts down the events that it may have had in hand."""
+    """Asks the ledger whether an earlier process died, and counts down the events that it may have had in hand.
+
+    `needed` is set, too, as long as nothing can be done at all: then one event is the probe of a backend that has none.
+    """
 
     def __init__(self, adaptor: str, ledger: Ledger, events: int) -> None:
         self._adaptor = adaptor
@@ -34,6 +37,11 @@ class Caution:
         if unclean:
             self._left = self._events
             log.warning("one event at a time after an unclean end", adaptor=self._adaptor, count=self._events)
+
+    def first_one(self) -> None:
+        """Nothing could be done last time: one event is to be tried before others are taken."""
+        with self._lock:
+            self._left = max(self._left, 1)
 
     def settled(self, count: int) -> bool:
         """So many events are settled. True if with them the danger has passed."""

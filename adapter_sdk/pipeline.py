@@ -33,7 +33,7 @@ from adapter_sdk.outbox import Outbox, Publish
 from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts, reason_of
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
-from adapter_sdk.topology import BUSY_DELAY, attempts_of, copy_to, dead_queue, retry_queue
+from adapter_sdk.topology import BUSY_DELAY, RESEND_DELAY, attempts_of, copy_to, dead_queue, retry_queue
 from adapter_sdk.transport.base import Delivery, Message
 from adapter_sdk.work import InHand, Work, correlation_of, first_of_each_key
 
@@ -41,6 +41,8 @@ log = structlog.get_logger("adaptor")
 
 # An entry that nobody has touched for so long, in seconds, is no longer in the hands that left its messages unsent.
 _LEFT_BEHIND = 60.0
+# How often an event goes back to the queue as it is; then a copy of it comes round, which the broker counts anew.
+_RETURNS = 3
 
 
 @dataclass(slots=True)
@@ -340,7 +342,10 @@ class Pipeline:
         now = self._clock()
         if following.delay and entry.place is None:  # what is ordered waits in the ledger, whose line it is in
             work.outbox = [copy_to(retry_queue(self._name, following.delay), original, attempts)]
-        work.released = following.release
+        # What the broker has had back too often it gives up; but an ordered event would lose its place.
+        weary = (work.delivery.delivery_count or 0) >= _RETURNS and work.order_key is None
+        work.released = following.release and not weary
+        work.comes_back = RESEND_DELAY if following.release and weary else None
         work.end = Record(
             key=entry.key,
             token=entry.token,

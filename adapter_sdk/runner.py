@@ -167,6 +167,8 @@ class Runner:
         if isinstance(trouble, BackendUnavailable):
             self._outage.began(trouble)
             self._try_quietly(self.transport.close)
+        if not isinstance(trouble, BrokerError):
+            self._caution.first_one()
         pause = self._pause * random.uniform(0.5, 1.0)  # many adaptors lose one broker at the same moment
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         facts = {"adaptor": self.adaptor.name, "why": type(trouble).__name__, "error": str(trouble)}

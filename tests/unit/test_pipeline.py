@@ -412,6 +412,23 @@ class TestOutages:
         assert (entry.state, entry.attempts) == (State.APPLIED, 2)
         assert len(bench.reply_ids()) == 2
 
+    def test_what_came_back_often_comes_round_as_a_copy(self, bench: Bench) -> None:
+        """So the broker, which gives up what it has given out too often, counts it anew; no attempt is counted."""
+        Erp.script = {"a": [BackendUnavailable("away")] * 3}
+        bench.send(placed("a"))
+        (message,) = bench.queue
+        bench.queue.clear()
+        for count in (0, 2):
+            assert len(bench.pipeline.process([Delivery(message, None, count > 0, count)]).release) == 1
+            assert not bench.held
+        settlement = bench.pipeline.process([Delivery(message, None, True, 3)])
+        assert (len(settlement.ack), settlement.release) == (1, [])
+        assert isinstance(settlement.unavailable, BackendUnavailable)
+        bench.run()
+        entry = bench.ledger.get(placed("a").key)
+        assert entry is not None
+        assert (entry.state, entry.attempts) == (State.APPLIED, 1)
+
     def test_a_copy_that_meets_an_outage_is_not_stale(self, bench: Bench) -> None:
         """A later attempt that is released and comes back, after a crash too, is worked on."""
         Erp.script = {"a": [TransientError("x"), BackendUnavailable("away"), BackendUnavailable("away")]}
