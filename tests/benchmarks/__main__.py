@@ -35,7 +35,7 @@ def main() -> int:
         report.echo("; ".join(f"{name} {value}" for name, value in facts.items()))
         for job in jobs:
             _play(stage, job, results, asked.only or [""])
-            report.echo("", *report.table(job, results))
+            report.echo("", *report.table(job, results, options.events_of(job)))
     facts["load_at_end"] = round(os.getloadavg()[0], 1)
     report.echo("", f"load at the end {facts['load_at_end']}", "", *report.targets(results, jobs))
     if asked.json:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.benchmarks.job import Job
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -18,6 +20,10 @@ class Options:
     queue_type: str = "quorum"
     rate: int = 200
     settings: Mapping[str, str]
+
+    def events_of(self, job: Job) -> int:
+        """How many events a trial of this job has."""
+        return self.events or (job.quick if self.quick else job.full)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

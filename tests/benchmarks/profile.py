@@ -41,6 +41,8 @@ def main() -> int:
     job = next(job for job in JOBS if job.key == asked.job)
     named = sorted(job.contenders, key=lambda one: one.name != asked.contender)
     contender = next((one for one in named if one.name.startswith(asked.contender)), None)
+    if not _PY_SPY.exists():
+        parser.error("py-spy is not installed: `make profile` does it")
     if contender is None:
         parser.error(f"job {job.key} has {'; '.join(one.name for one in job.contenders)}")
     with tempfile.TemporaryDirectory(prefix="adaptor-profile-", ignore_cleanup_errors=True) as folder:

@@ -10,8 +10,8 @@ from tests.benchmarks.results import Results
 from tests.benchmarks.targets import TARGETS
 
 
-def table(job: Job, results: Results) -> list[str]:
-    """One job: a line per contender, with the median of each figure and its spread."""
+def table(job: Job, results: Results, events: int) -> list[str]:
+    """One job with so many events in a trial: a line per contender, with the median of each figure and its spread."""
     lines = [["contender", *job.columns.values(), "configuration"]]
     for contender in job.contenders:
         if not results.tried(job.key, contender.name):
@@ -19,7 +19,7 @@ def table(job: Job, results: Results) -> list[str]:
         failure = results.failures.get((job.key, contender.name))
         cells = [_cell(results.values(job.key, contender.name, figure)) for figure in job.columns]
         lines.append([contender.name, *cells, f"FAILED: {failure}" if failure else contender.configuration])
-    return [f"({job.key}) {job.title}", *aligned(lines)]
+    return [f"({job.key}) {job.title}; {events:,} events", *aligned(lines)]
 
 
 def targets(results: Results, jobs: Sequence[Job]) -> list[str]:

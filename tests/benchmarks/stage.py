@@ -21,8 +21,8 @@ from tests.services.run import Run
 from tests.torture import leash
 
 ROOT = Path(__file__).parents[2]
-PEERS = ROOT / ".venv-peers" / "bin" / "python"
-"""The environment of the peers: `make bench` makes it."""
+PEERS = Path(f"{sys.prefix}-peers") / "bin" / "python"
+"""The environment of the peers, beside that of the toolkit: `make bench` makes it."""
 
 
 class TrialFailed(Exception):
@@ -73,7 +73,7 @@ class Stage:
             contender=contender.name,
             watch=self.watch or watch,
             url=url,
-            events=options.events or (job.quick if options.quick else job.full),
+            events=options.events_of(job),
             prefetch=options.prefetch,
             rest=contender.rest,
             folder=str(folder),
@@ -83,6 +83,8 @@ class Stage:
 
     def play(self, contender: Contender, task: Task, meanwhile: Callable[[], None] = lambda: None) -> Figures:
         """Run a contender's process to its end: its figures. Raises TrialFailed."""
+        if contender.peer and not PEERS.exists():
+            raise TrialFailed("the peers are not installed: `make bench` does it")
         folder = Path(task.folder)
         python = PEERS if contender.peer else Path(sys.executable)
         command = [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), str(python)]

@@ -65,6 +65,7 @@ class Watch:
             "seconds": seconds,
             "events_per_second": self.events / seconds,
             "cpu_us": cpu / self.events * 1e6,
+            "handled": next(self._numbers) - 1,
         }
 
 

@@ -17,6 +17,7 @@ REPLIES = "replies"
 STARTED = "BENCH_STARTED"
 """The environment variable that names the file in which an adaptor says when its first event came."""
 
+_NOT_SENT = b'"sent_at":0'
 _LINE = {"sku": "KETTLE-0042", "quantity": 2, "price": "24.90"}
 
 
@@ -73,11 +74,16 @@ class ReplyEvent(BaseModel):
     data: Booked
 
 
-def event_body(number: int, size: int, sent_at: int = 0) -> bytes:
+def event_body(number: int, size: int) -> bytes:
     """A CloudEvents JSON of `size` bytes, or of the least that an order takes (about 330): more bytes, more lines."""
     lines = max((size - 400) // len(_encoded_line()), 1)
-    bare = _body(number, lines, sent_at, "")
-    return _body(number, lines, sent_at, "x" * (size - len(bare))) if len(bare) < size else bare
+    bare = _body(number, lines, "")
+    return _body(number, lines, "x" * (size - len(bare))) if len(bare) < size else bare
+
+
+def stamped(body: bytes, sent_at: int) -> bytes:
+    """The body with the moment at which it is sent."""
+    return body.replace(_NOT_SENT, b'"sent_at":%d' % sent_at)
 
 
 def bodies(events: int, size: int) -> Iterator[bytes]:
@@ -104,7 +110,7 @@ def _encoded_line() -> bytes:
     return Line.model_validate(_LINE).model_dump_json().encode() + b","
 
 
-def _body(number: int, lines: int, sent_at: int, note: str) -> bytes:
+def _body(number: int, lines: int, note: str) -> bytes:
     event = OrderEvent(
         specversion="1.0",
         id=_number(number).decode(),
@@ -116,7 +122,6 @@ def _body(number: int, lines: int, sent_at: int, note: str) -> bytes:
             order_id=_number(number).decode(),
             customer="Ada Lovelace",
             total=Decimal("49.80") * lines,
-            sent_at=sent_at,
             lines=(Line.model_validate(_LINE),) * lines,
             note=note,
         ),

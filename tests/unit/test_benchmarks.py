@@ -57,8 +57,8 @@ def test_the_table_shows_medians_with_their_spread_and_says_who_failed() -> None
     """Each contender that was tried has a line: figures and configuration, or why there are none."""
     made = results(pika=(30, 20, 1000), toolkit=(50,))
     made.fail("a", toolkit.LEDGER.name, "3 of 4 events were not settled")
-    title, head, *lines = report.table(JOB, made)
-    assert title == "(a) consume, validate, handle, ack"
+    title, head, *lines = report.table(JOB, made, 20_000)
+    assert title == "(a) consume, validate, handle, ack; 20,000 events"
     assert head.split() == ["contender", "events/s", "CPU", "µs/event", "configuration"]
     assert [re.split(r"\s{2,}", line.strip()) for line in lines] == [
         ["pika Blocking, coalesced", "33,333 (1,000 to 50,000)", "30 (20 to 1,000)", raw_pika.BLOCKING.configuration],

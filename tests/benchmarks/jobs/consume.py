@@ -15,6 +15,8 @@ def consume_all(stage: Stage, contender: Contender, task: Task, *, replies: int 
     with queues_on(stage.broker, stage.options.queue_type) as queues:
         queues.fill(bodies(task.events, stage.options.size), contender.headers)
         figures = stage.play(contender, replace(task, url=queues.url))
+        if figures["handled"] != task.events:
+            raise TrialFailed(f"{figures['handled']} calls for {task.events} events")
         if left := queues.left():
             raise TrialFailed(f"{left} of {task.events} events were not settled")
         if (arrived := queues.replies()) != replies * task.events:

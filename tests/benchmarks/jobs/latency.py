@@ -15,7 +15,7 @@ from tests.benchmarks.stage import Stage, TrialFailed
 from tests.benchmarks.task import Contender
 from tests.benchmarks.watch import Figures
 from tests.benchmarks.watches import percentiles
-from tests.benchmarks.workload import CONTENT_TYPE, EXCHANGE, ORDER_TYPE, REPLIES, event_body
+from tests.benchmarks.workload import CONTENT_TYPE, EXCHANGE, ORDER_TYPE, REPLIES, bodies, stamped
 from tests.services import wait_until
 
 _WARM_UP = 50  # events whose replies are not counted: the first ones meet cold code
@@ -71,12 +71,11 @@ def _publish(stage: Stage, queues: Queues, events: int) -> None:
     with pika.BlockingConnection(pika.URLParameters(queues.url)) as connection:
         channel = connection.channel()
         began = time.monotonic()
-        for number in range(1, events + 1):
+        for number, body in enumerate(bodies(events, stage.options.size), 1):
             due = began + number / stage.options.rate
             connection.process_data_events(0)
             time.sleep(max(due - time.monotonic(), 0))
-            body = event_body(number, stage.options.size, time.monotonic_ns())
-            channel.basic_publish(EXCHANGE, ORDER_TYPE, body, properties)
+            channel.basic_publish(EXCHANGE, ORDER_TYPE, stamped(body, time.monotonic_ns()), properties)
 
 
 JOBS = (

@@ -51,7 +51,7 @@ def _adaptor_run(task: Task) -> float:
 JOBS = (
     Job(
         key="h",
-        title="start-up: seconds to the first event handled",
+        title="start-up to the first event handled",
         trial=trial,
         full=1,
         quick=1,
