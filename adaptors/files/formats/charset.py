@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from importlib import import_module
 from typing import Literal
 
 from adaptors.files.formats.record import hexed, shown
@@ -59,7 +60,7 @@ def codec_of(encoding: str) -> str:
         pass
     try:
         # Registers cp1047, cp1141 to cp1149 and more EBCDIC code pages with codecs.
-        import ebcdic  # noqa: F401
+        import_module("ebcdic")
     except ModuleNotFoundError as error:
         raise ValueError(
             f"Python knows no encoding {encoding!r}; the standard library has cp037, cp500, cp1140, ascii, cp1252 and "

@@ -1,0 +1,49 @@
+       IDENTIFICATION DIVISION.
+       PROGRAM-ID. SHIPMENTS.
+       ENVIRONMENT DIVISION.
+       INPUT-OUTPUT SECTION.
+       FILE-CONTROL.
+           SELECT SHIPMENTS ASSIGN TO "shipment.dat"
+               ORGANIZATION IS SEQUENTIAL.
+       DATA DIVISION.
+       FILE SECTION.
+       FD  SHIPMENTS.
+           COPY "shipment.cpy".
+       PROCEDURE DIVISION.
+           OPEN OUTPUT SHIPMENTS
+           INITIALIZE SHIPMENT WITH FILLER
+               REPLACING ALPHANUMERIC DATA BY "-"
+           MOVE "A-1001" TO ORDER-NO
+           SET IS-PARCEL TO TRUE
+           MOVE 2 TO ITEM-COUNT
+           MOVE 12345.67 TO B-ZONED
+           MOVE 42 TO B-LEADING
+           MOVE 1.5 TO B-SEPARATE
+           MOVE 1234567.89 TO B-PACKED
+           MOVE 123456789 TO B-BINARY
+           MOVE 9999 TO B-SMALL
+           MOVE 258 TO B-NATIVE
+           MOVE 123000 TO B-THOUSANDS
+           MOVE 1.25 TO WEIGHT
+           MOVE 120 TO DIMENSION (1)
+           MOVE 80 TO DIMENSION (2)
+           MOVE 40 TO DIMENSION (3)
+           MOVE "TEA" TO SKU (1)
+           MOVE 5 TO QUANTITY (1)
+           MOVE "CUP" TO SKU (2)
+           MOVE -12 TO QUANTITY (2)
+           WRITE SHIPMENT
+           MOVE 0 TO ITEM-COUNT
+           SET IS-PALLET TO TRUE
+           MOVE "LP00077" TO DETAIL-AREA
+           MOVE -12345.67 TO B-ZONED
+           MOVE -42 TO B-LEADING
+           MOVE -1.5 TO B-SEPARATE
+           MOVE -1234567.89 TO B-PACKED
+           MOVE -1 TO B-BINARY
+           MOVE 0 TO B-SMALL
+           MOVE -2 TO B-NATIVE
+           MOVE 0 TO B-THOUSANDS
+           WRITE SHIPMENT
+           CLOSE SHIPMENTS
+           STOP RUN.
