@@ -72,6 +72,8 @@ class SoapFamily(Family[SoapService]):
         backend = self._backend()
         if self._settings.endpoint is None:
             _log.warning("no endpoint is set; the address in the WSDL is used", endpoint=backend.http.name)
+        if backend.http.can_be_overheard and (secrets := self._settings.secrets_sent):
+            _log.warning("secrets are sent in clear", endpoint=backend.http.name, settings=secrets)
         for name in self._faults:
             if name.startswith("{") and not backend.contract.knows_element(name):
                 _log.warning("a fault is mapped that the WSDL does not know", fault=name)

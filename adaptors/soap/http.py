@@ -21,6 +21,8 @@ from adaptors.soap.response import HttpError, Response
 from adaptors.soap.settings import SoapSettings
 from adaptors.soap.tls import is_refused
 
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
 
 class HttpEndpoint:
     """One address, for any number of threads: a connection serves one call at a time and then rests for the next."""
@@ -36,6 +38,11 @@ class HttpEndpoint:
         self._start = f"POST {target} HTTP/1.1\r\n" + _lines({"Host": parts.netloc, **_fixed_headers(settings)})
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
+
+    @property
+    def can_be_overheard(self) -> bool:
+        """Whether what is sent leaves this machine in clear."""
+        return self._tls is None and self._host not in _LOOPBACK
 
     def probe(self) -> None:
         """Connect and hang up. Raises BackendUnavailable."""

@@ -166,6 +166,17 @@ class SoapSettings(Section):
             raise ValueError("give username and password, or the header Authorization, not both")
         return headers
 
+    @property
+    def secrets_sent(self) -> list[str]:
+        """The names of the settings whose secrets stand as they are in each request."""
+        by_name = {
+            "password": self.password,
+            "wss_password": self.wss_password if self.wss_password_type == "text" else None,
+            "http_headers": self.http_headers,
+            "soap_headers": self.soap_headers,
+        }
+        return [name for name, secret in by_name.items() if secret]
+
 
 def check_names(names: Iterable[str], *, needs_namespace: bool = False) -> None:
     """Raise ValueError for the first that is not "{namespace}name"; without a need, the name alone will do."""

@@ -66,7 +66,7 @@ def _kind(annotation: Any) -> str:
     if isinstance(annotation, type) and not arguments:
         return _KINDS[annotation]
     if get_origin(annotation) is tuple:
-        return "list of numbers"
+        return "list of numbers" if arguments[0] in (int, float) else "list of texts"
     if all(isinstance(argument, str) for argument in arguments):
         return ", ".join(f'`"{argument}"`' for argument in arguments)
     if getattr(annotation, "__origin__", None) is Path or hasattr(annotation, "__metadata__"):

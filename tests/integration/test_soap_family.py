@@ -369,6 +369,30 @@ def test_open_and_probe_tell_whether_the_service_can_be_reached(erp: ErpServer) 
         wait_until(lambda: _is_unreachable(family))
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "values", "warned"),
+    [
+        ("http://erp.invalid/", {"soap_headers": {"{urn:erp}Key": "s"}, "http_headers": {"X-Key": "s"}}, True),
+        ("http://erp.invalid/", {"wss_username": "jo", "wss_password": "s"}, True),
+        ("http://erp.invalid/", {"wss_username": "jo", "wss_password": "s", "wss_password_type": "digest"}, False),
+        ("https://erp.invalid/", {"username": "jo", "password": "s"}, False),
+        ("http://127.0.0.1:9/", {"username": "jo", "password": "s"}, False),
+        ("http://erp.invalid/", {}, False),
+    ],
+)
+def test_secrets_that_leave_the_machine_in_clear_are_warned_of(
+    endpoint: str, values: dict[str, Any], warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At each start, naming the settings and not their values."""
+    given = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": endpoint, "connect_timeout": 0.5, **values}
+    family = Erp._family(SoapSettings.model_validate(given))
+    family.bind(Erp())
+    with pytest.raises(BackendUnavailable):
+        family.open()
+    family.close()
+    assert ("secrets are sent in clear" in capsys.readouterr().out) == warned
+
+
 def test_check_names_every_fault_without_connecting(tmp_path: Path) -> None:
     """A wrong WSDL path and a misspelt query are found before anything starts."""
 
@@ -379,9 +403,7 @@ def test_check_names_every_fault_without_connecting(tmp_path: Path) -> None:
     settings = {"wsdl": WSDL_FILE, "port": "Soap11", "endpoint": "http://127.0.0.1:9/"}
     family = Typo._family(SoapSettings.model_validate(settings))
     family.bind(Typo())
-    assert family.check() == [
-        f"queries: {WSDL_FILE}: no operation 'FindOrdr'; there is FindOrder"
-    ]
+    assert family.check() == [f"queries: {WSDL_FILE}: no operation 'FindOrdr'; there is FindOrder"]
     missing = Typo._family(SoapSettings.model_validate({**settings, "wsdl": tmp_path / "no.wsdl"}))
     assert "give the path of the WSDL file" in missing.check()[0]
     with pytest.raises(ConfigError):
