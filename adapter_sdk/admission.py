@@ -16,7 +16,7 @@ from adapter_sdk.errors import ConflictingEvent, InvalidData, MalformedEvent, Un
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ledger.codec import pack_message
-from adapter_sdk.ordering import order_key
+from adapter_sdk.ordering import declared_order, order_key
 from adapter_sdk.outcomes import reason_of
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import copy_to
@@ -34,6 +34,7 @@ class Admission:
     ) -> None:
         self._adaptor = adaptor
         self._name = adaptor.name
+        self._ordered_by = declared_order(type(adaptor))
         self._ledger = ledger
         self._limits = limits
         self._retry = retry
@@ -63,18 +64,18 @@ class Admission:
         if handler is None:
             known = ", ".join(sorted(self._adaptor._handlers))
             refusal = UnknownEventType(f"no handler of {self._name} takes {opened.type!r}; it takes {known}")
-            return Work(delivery, opened, opened.digest(), None, self._retry, refusal=refusal)
+            return Work(delivery, opened, None, self._retry, refusal=refusal)
         where = handler.options.where
         if where is not None and not where.matches(opened.fields()):
             log.info("passed over", reason="does not match `where`", **facts_of(opened))
             return None
-        work = Work(delivery, opened, opened.digest(), handler, handler.options.retry or self._retry)
+        work = Work(delivery, opened, handler, handler.options.retry or self._retry)
         try:
             work.event = opened.validate(handler.data_type)
         except Exception as error:  # noqa: BLE001 - a validator of the event data may itself have a bug
             work.refusal = error
         try:
-            work.order_key = order_key(type(self._adaptor), opened, work.event)
+            work.order_key = order_key(self._ordered_by, opened, work.event)
         except InvalidData as error:
             work.refusal = work.refusal or error
         return work
@@ -89,10 +90,11 @@ class Admission:
 
     def set_aside_conflict(self, work: Work, entry: Entry) -> None:
         """The same identity was seen with other data (`entry`): keep this one beside it, as a dead letter."""
-        key = Key(work.opened.source, f"{work.opened.id}#{work.digest[:16]}")
+        digest = work.opened.digest()
+        key = Key(work.opened.source, f"{work.opened.id}#{digest[:16]}")
         since = time.strftime("%FT%TZ", time.gmtime(entry.received_at))
         error = ConflictingEvent(f"the ledger has {entry.key} with other data, since {since}")
-        dead = self._dead_letter(key, work.digest, work.delivery.message, error, work.opened)
+        dead = self._dead_letter(key, digest, work.delivery.message, error, work.opened)
         self._ledger.set_aside(dead)
         log.error("dead letter", reason=dead.reason, error=dead.error, **work.facts())
 

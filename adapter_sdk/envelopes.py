@@ -32,6 +32,7 @@ _ATTRIBUTES = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64")
 )
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # Characters of an attribute that the ledger has a column for.
 _LONGEST_TEXT = 2048
 
@@ -70,7 +71,7 @@ class Opened:
 
     def digest(self) -> str:
         """SHA-256 over type, subject and data, the same for every JSON spelling of equal data."""
-        data = json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+        data = _canonical(self.data)
         return hashlib.sha256("\n".join((self.type, self.subject or "", data)).encode()).hexdigest()
 
     def fields(self) -> dict[str, Any]:
@@ -279,6 +280,8 @@ def _check_characters(name: str, value: str) -> None:
         return
     if any(ord(character) < 32 or 0x7F <= ord(character) < 0xA0 for character in value):
         raise MalformedEvent(f"{name} holds control characters, which CloudEvents does not allow")
+    if any(0xD800 <= ord(character) < 0xE000 for character in value):
+        raise MalformedEvent(f"{name} holds half of a surrogate pair, which no text can hold")
 
 
 def _extension(name: str, value: Any) -> ExtensionValue:

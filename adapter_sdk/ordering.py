@@ -40,16 +40,15 @@ def check_ordering(adaptor: "type[Adaptor]") -> None:
         raise ConfigError(f"{where}: ordered_by is neither a name nor a function that takes the event alone")
 
 
-def order_key(adaptor: "type[Adaptor]", opened: Opened, event: Event[Any] | None) -> str | None:
+def order_key(ordered_by: OrderedBy, opened: Opened, event: Event[Any] | None) -> str | None:
     """The order key of an event; None if it has none, and waits for nobody.
 
-    Raises InvalidData if the function of the adaptor fails, or gives something else than text. An event whose data is
-    not valid (`event` is None) has the key that its envelope gives, and none that takes its data.
+    Raises InvalidData if the function fails, or gives something else than text. An event whose data is not valid
+    (`event` is None) has the key that its envelope gives, and none that takes its data.
     """
-    ordered_by = declared_order(adaptor)
-    key: object
     if ordered_by is None:
         return None
+    key: object
     if isinstance(ordered_by, str):
         key = opened.fields().get(ordered_by)
     elif event is None:
@@ -58,11 +57,11 @@ def order_key(adaptor: "type[Adaptor]", opened: Opened, event: Event[Any] | None
         try:
             key = ordered_by(event)
         except Exception as error:
-            raise InvalidData(f"ordered_by of {adaptor.name} failed: {type(error).__name__}: {error}") from error
+            raise InvalidData(f"ordered_by failed: {type(error).__name__}: {error}") from error
     if key is None or key == "":
         return None
     if not isinstance(key, str):
-        raise InvalidData(f"ordered_by of {adaptor.name} gave a {type(key).__name__}; an order key is text")
+        raise InvalidData(f"ordered_by gave a {type(key).__name__}; an order key is text")
     return key if len(key) <= _LONGEST_KEY and "\x00" not in key else hashlib.sha256(key.encode()).hexdigest()
 
 

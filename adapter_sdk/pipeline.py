@@ -221,7 +221,7 @@ class Pipeline:
         requests = [
             ClaimRequest(
                 key=work.opened.key,
-                digest=work.digest,
+                digest=work.opened.digest(),
                 type=work.opened.type,
                 subject=work.opened.subject,
                 correlation_id=correlation_of(work.opened),

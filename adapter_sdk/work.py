@@ -34,7 +34,6 @@ class Work:
 
     delivery: Delivery
     opened: Opened
-    digest: str
     handler: HandlerSpec | None
     policy: RetryPolicy
     event: Event[Any] | None = None

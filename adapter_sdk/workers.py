@@ -26,8 +26,16 @@ class Hands(Protocol):
         ...
 
 
+# Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
+_TURN = 0.02
+
+
 class Workers(Generic[ItemT]):
-    """Some threads, one queue in memory. It is bounded by the prefetch of the consumer that fills it."""
+    """Some threads, one queue in memory. It is bounded by the prefetch of the consumer that fills it.
+
+    A worker takes its fair share of what has arrived, so that slow events are worked on by all at once; and more, as
+    long as what it takes is done within a moment.
+    """
 
     def __init__(self, count: int, batch_size: int, handle: Callable[[list[ItemT]], None], name: str) -> None:
         self._count = count
@@ -36,6 +44,7 @@ class Workers(Generic[ItemT]):
         self._waiting: deque[ItemT] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._pace = 0.0  # events that one worker does within a turn, by the last batches
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-worker-{number}", daemon=True)
             for number in range(1, count + 1)
@@ -47,7 +56,7 @@ class Workers(Generic[ItemT]):
         """Hand over what has arrived. Returns at once."""
         with self._changed:
             self._waiting.extend(items)
-            self._changed.notify(min(len(items), self._count))
+            self._changed.notify()
 
     def stop(self, timeout: float) -> bool:
         """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
@@ -62,16 +71,22 @@ class Workers(Generic[ItemT]):
 
     def _work(self) -> None:
         while batch := self._take():
+            began = time.monotonic()
             self._handle(batch)
+            took = max(time.monotonic() - began, 1e-6)
+            self._pace += (len(batch) * _TURN / took - self._pace) / 4
 
     def _take(self) -> list[ItemT]:
-        """A fair share of what has arrived; empty when stopping."""
+        """A share of what has arrived; empty when stopping."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             if self._stopping:
                 return []
-            share = min(self._batch_size, math.ceil(len(self._waiting) / self._count))
-            return [self._waiting.popleft() for _ in range(share)]
+            fair = max(math.ceil(len(self._waiting) / self._count), int(self._pace))
+            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, fair, len(self._waiting)))]
+            if self._waiting:
+                self._changed.notify()  # another worker for what is left
+            return batch
 
 
 class Lanes:
