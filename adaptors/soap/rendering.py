@@ -4,6 +4,7 @@ Plain is what most requests are made of: dicts of the elements of a sequence, li
 values. Whatever else there is, or is wrong, is left to zeep, which knows all of XML Schema and words each fault.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -41,13 +42,16 @@ class PlainRenderer:
         self._envelope = f"{{{version}}}Envelope"
         self._body = f"{{{version}}}Body"
         self._prefixes = {"soap-env": version, **types._prefix_map_custom}
+        # One thread plans at a time: the plan of a type that holds itself is known before it is complete.
+        self._planning = threading.Lock()
         self._operations: dict[str, _Plan | None] = {}
         self._children: dict[int, list[_Plan] | None] = {}
 
     def envelope(self, operation: Any, values: Mapping[str, Any]) -> etree._Element | None:
         """The envelope that zeep would make, or None if that is for zeep to make."""
         if operation.name not in self._operations:
-            self._operations[operation.name] = self._plan_of(operation.input)
+            with self._planning:
+                self._operations[operation.name] = self._plan_of(operation.input)
         plan = self._operations[operation.name]
         if plan is None:
             return None
@@ -87,7 +91,6 @@ class PlainRenderer:
         if kind.attributes or kind._array_type or kind._restriction or not all(_is_plain(group) for group in groups):
             self._children[id(kind)] = None
             return None
-        # Known before it is complete: a type may hold itself.
         children = self._children[id(kind)] = []
         children += [self._element(element) for group in groups for element in group]
         return children
