@@ -18,7 +18,7 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
 
 
 def test_nothing_could_be_done(ledger: SqlLedger) -> None:
-    """After that one event is to be settled before others are taken, and its settlement says that the danger is over."""
+    """After that one event is to be settled before others are taken; then the danger is over."""
     caution = Caution("erp", ledger, 5)
     caution.begin()
     assert not caution.needed
