@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from adapter_sdk.errors import ConfigError
-from adaptors.files import Attribute, Content, FormatError, XmlRecord
+from adaptors.files import Attribute, BadRecord, Content, FormatError, XmlRecord
 
 SCHEMA = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
   <xs:element name="stock"><xs:complexType><xs:sequence>
@@ -176,6 +176,42 @@ def test_a_schema_is_held_in_both_directions(tmp_path: Path) -> None:
         Stock.encode_all([Stock(sku="A-1-2-3")])
     with pytest.raises(FormatError, match=r"Stock record 1 \(line 2\) breaks its schema: line 2, /stock/item/sku: "):
         list(Stock.decode_all(good.replace(b"A-1", b"A-1-2-3")))
+
+
+def test_what_breaks_a_schema_or_a_shape_costs_its_record_only(tmp_path: Path) -> None:
+    """A schema's fault is that of the record that it stands in; one of the document itself ends the reading."""
+    path = tmp_path / "stock.xsd"
+    path.write_text(SCHEMA)
+
+    class Stock(XmlRecord, root="stock", record="item", xsd=path):
+        sku: str
+
+    item = "<item><sku>{}</sku></item>"
+    document = f"<stock>{item.format('A')}\n{item.format('TOO-LONG')}{item.format('B')}<item/></stock>"
+    first, long, last, empty = Stock.decode_each(document.encode())
+    assert (first, last) == (Stock(sku="A"), Stock(sku="B"))
+    assert isinstance(long, BadRecord)
+    assert isinstance(empty, BadRecord)
+    assert (long.number, long.raw) == (2, item.format("TOO-LONG").encode())
+    assert "Stock record 2 (line 2) breaks its schema: line 2, /stock/item[2]/sku: " in str(long.error)
+    assert "/stock/item[4]: Element 'item': Missing child element(s)" in str(empty.error)
+    with pytest.raises(FormatError, match=r"Stock breaks its schema: line 1, /stock: .*Missing child"):
+        list(Stock.decode_each(b"<stock/>"))
+    with pytest.raises(FormatError, match=r"Stock record 2 breaks its schema: /stock/item\[2\]/sku: "):
+        Stock.encode_all([Stock(sku="A"), Stock(sku="TOO-LONG")])
+
+
+def test_an_element_that_is_no_record_is_one_bad_record() -> None:
+    """Elements of another name, or with a value of another type, are named; those beside them are read."""
+    document = (
+        b"<n:orders xmlns:n='urn:x'><order><number>1</number></order><x/><order total='a'><number>2</number></order>"
+    )
+    first, other, typed = Many.decode_each(document + b"</n:orders>")
+    assert first == Many(number="1")
+    assert isinstance(other, BadRecord)
+    assert isinstance(typed, BadRecord)
+    assert "x in place of order" in str(other.error)
+    assert "Many record 3 (line 1): total: Input should be" in str(typed.error)
 
 
 def test_a_part_cannot_be_a_file_of_its_own() -> None:
