@@ -1,11 +1,10 @@
 """`adaptor wsdl`: the commands. What they need is imported when they are run, so that `adaptor --help` stays quick."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from adapter_sdk.cli.common import echo_json, exit_status
+from adapter_sdk.cli.common import FAILED, echo_json, exit_status
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
 
@@ -13,6 +12,59 @@ _PATH = click.argument("path", type=click.Path(path_type=Path))
 @click.group()
 def wsdl() -> None:
     """Fetch a WSDL, describe it, make typed models of it."""
+
+
+@wsdl.command()
+@click.argument("url", required=False)
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("wsdl"),
+    show_default=True,
+    help="The folder for the WSDL, its schemas and wsdl.lock.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not as wsdl.lock has it.")
+@click.option("--update", is_flag=True, help="Take what has changed at the source.")
+@click.option("--host", "hosts", multiple=True, metavar="HOST[:PORT]", help="Another host that may be fetched from.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds for one document.",
+)
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM file of the CAs to trust."
+)
+@click.option("--username", help="HTTP basic authentication, on the host of URL alone; the password is asked for.")
+@click.option("--password", envvar="ADAPTOR_WSDL_PASSWORD", help="Its password; better in ADAPTOR_WSDL_PASSWORD.")
+@exit_status()
+def fetch(
+    url: str | None,
+    folder: Path,
+    check: bool,
+    update: bool,
+    hosts: tuple[str, ...],
+    timeout: float,
+    ca_file: Path | None,
+    username: str | None,
+    password: str | None,
+) -> None:
+    """Fetch a WSDL with all schemas that it names into a folder, so that an adaptor starts without the network.
+
+    Without URL the one in wsdl.lock is fetched again. What has changed since is named, and taken only with --update.
+    """
+    from adaptors.soap.wsdl.vendor import Access, vendor
+
+    if check and update:
+        raise click.UsageError("--check writes nothing; give --update alone to take the changes")
+    if username is not None and password is None:
+        password = click.prompt("Password", hide_input=True, err=True)
+    access = Access(hosts, timeout, ca_file, username, password)
+    changed = vendor(url, folder, access, writes=not check, updates=update)
+    if changed:
+        click.get_current_context().exit(FAILED)
 
 
 @wsdl.command()
@@ -72,7 +124,7 @@ def models(
         )
     text = generate(Wsdl(path), wanted, service, port)
     if out is None:
-        sys.stdout.write(text)
-        return
-    out.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {out}: from {out.stem} import FAULTS and the models; name the Protocol in your handlers")
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+        click.echo(f"wrote {out}")

@@ -39,7 +39,7 @@ class ClassNames:
     def __init__(self, reserved: Collection[str]) -> None:
         self._reserved = {*reserved, *_BUILTINS}
         self._names: dict[object, str] = {}
-        self._taken: set[str] = set()
+        self._taken = set(self._reserved)
 
     def of(self, key: object, wanted: str) -> str:
         """The name for `key`, made from `wanted` when it is asked for first."""
@@ -47,6 +47,6 @@ class ClassNames:
             plain = identifier(wanted)[:_LONGEST]
             if plain in self._reserved:
                 plain = f"{plain.rstrip('_')}Type"
-            self._names[key] = distinct(plain, self._reserved | self._taken)
+            self._names[key] = distinct(plain, self._taken)
             self._taken.add(self._names[key])
         return self._names[key]

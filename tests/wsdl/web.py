@@ -1,0 +1,51 @@
+"""A web server that has what a test puts into it: paths with their queries, and what each of them answers."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Web:
+    """`pages` maps "/path?query" to content, or to status and header. `asked` keeps each request with its headers."""
+
+    port: int
+    pages: dict[str, bytes | str | tuple[int, str, str]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Without a closing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def web() -> Iterator[Web]:
+    """A running Web."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append((self.path, dict(self.headers)))
+            page = served.pages.get(self.path, (404, "X", ""))
+            status, name, value = page if isinstance(page, tuple) else (200, "Content-Type", "text/xml")
+            content = page if isinstance(page, bytes) else page.encode() if isinstance(page, str) else b"<no/>"
+            self.send_response(status)
+            self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served = Web(server.server_port)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
