@@ -161,13 +161,22 @@ class Transport(Protocol):
         ...
 
     def consume(
-        self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
+        self,
+        queue: str,
+        *,
+        prefetch: int,
+        on_deliveries: OnDeliveries,
+        on_lost: OnLost,
+        exclusive: bool = False,
+        in_order: bool = False,
     ) -> None:
-        """Start to consume. At most `prefetch` deliveries are unsettled at a time.
+        """Start to consume. At most `prefetch` deliveries are unsettled at a time; with 0 nothing is delivered.
 
         `exclusive` takes the queue until `close`: another transport that asks for it exclusively is refused with
-        QueueTaken. One consumer at a time; after `cancel` another may start. Raises ConfigError if there is no such
-        queue.
+        QueueTaken. `in_order` does so too, and begins with what earlier consumers left unsettled, in its old order.
+        That holds as long as none of them was given less `prefetch` than the one before, and none was ended by
+        `cancel`: RabbitMQ puts what is given back behind what was given back before. One consumer at a time; after
+        `cancel` another may start. Raises ConfigError if there is no such queue.
         """
         ...
 

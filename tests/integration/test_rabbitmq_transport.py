@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pika
 import pytest
@@ -328,4 +329,45 @@ def test_broker_restart(own_rabbitmq: Node) -> None:
     transport.open()
     (again,) = consume(transport).wait(1)
     assert (again.message.body, again.redelivered, len(inbox.losses)) == (b"kept", True, 1)
+    transport.close()
+
+
+@pytest.mark.parametrize("when", ["coming-up", "up"])
+def test_what_a_killed_broker_gives_again_comes_in_order(own_rabbitmq: Node, when: str) -> None:
+    """In order: what was unsettled when the broker died comes before what waited, also to who asks first of all."""
+    transport = RabbitMQTransport(own_rabbitmq.broker.url, connect_timeout=2)
+    queue = f"killed-{when}"  # a name of its own: by its name the node is asked whether the queue is on disk
+    transport.declare(Topology(queues=[Queue(queue, {"x-queue-type": "quorum", "x-delivery-limit": 100})]))
+
+    def consume_in_order(prefetch: int) -> Inbox:
+        inbox = Inbox()
+        transport.open()
+        transport.consume(
+            queue, prefetch=prefetch, on_deliveries=inbox.on_deliveries, on_lost=inbox.on_lost, in_order=True
+        )
+        return inbox
+
+    transport.open()
+    transport.publish([Message(b"%d" % number, routing_key=queue) for number in range(60)])
+    first = consume_in_order(20)
+    first.wait(20)
+    own_rabbitmq.kill()
+    first.wait_lost()
+    again: list[Inbox] = []
+
+    def consume_again() -> bool:
+        with suppress(BrokerError):
+            again.append(consume_in_order(100))
+        if not again:
+            transport.close()
+        return bool(again)
+
+    starting = threading.Thread(target=own_rabbitmq.start)
+    starting.start()
+    if when == "up":
+        starting.join()
+    eventually(consume_again, "the broker is back")
+    starting.join()
+    again[0].wait(60)
+    assert again[0].bodies == [b"%d" % number for number in range(60)]
     transport.close()

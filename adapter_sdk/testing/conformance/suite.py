@@ -358,6 +358,45 @@ class TransportConformance:
         transport.close()
         consume(standby, queue, exclusive=True)
 
+    @feature("taking a queue without deliveries")
+    def test_prefetch_zero(self, connect: Connect, transport: Transport, queue: str, broker: BrokerUnderTest) -> None:
+        """With a prefetch of 0 nothing is delivered, the queue is nobody else's, and the end of the line is told."""
+        transport.publish([Message(b"x", routing_key=queue)])
+        inbox = consume(transport, queue, prefetch=0, in_order=True)
+        with pytest.raises(BrokerError, match=r"exclusive"):
+            consume(connect(), queue, exclusive=True)
+        eventually(lambda: transport.depth(queue) == 1, "the message is left alone")
+        assert inbox.deliveries == []
+        broker.cut_connections()
+        assert isinstance(inbox.wait_lost(), BrokerError)
+        transport.open()
+        consume(transport, queue, prefetch=0, in_order=True)
+        transport.cancel()
+        consume(transport, queue, in_order=True).wait(1)
+
+    @feature("what comes back comes in order")
+    @pytest.mark.parametrize("kind", ["quorum", "classic"])
+    @pytest.mark.parametrize("ending", ["close", "cut"])
+    def test_returns_in_order(self, transport: Transport, broker: BrokerUnderTest, kind: str, ending: str) -> None:
+        """In order: what several consumers one after the other left unsettled comes first, however each ended."""
+        queue = new_queue(transport, {"x-queue-type": kind, **({"x-delivery-limit": 100} if kind == "quorum" else {})})
+        transport.publish([Message(b"%d" % number, routing_key=queue) for number in range(60)])
+        for session in range(3):
+            inbox = consume(transport, queue, prefetch=20, in_order=True)
+            inbox.wait(20)
+            # What the broker sends for these is on its way when the connection ends.
+            transport.ack(inbox.deliveries[: session * 3])
+            if ending == "cut":
+                broker.cut_connections()
+                inbox.wait_lost()
+            transport.close()
+            transport.open()
+        last = consume(transport, queue, in_order=True)
+        eventually(lambda: b"59" in last.bodies, "all that is left has come")
+        left = [int(body) for body in last.bodies]
+        assert left == sorted(left)
+        assert set(left) >= set(range(9, 60))
+
     @feature("competing consumers")
     def test_competing(self, connect: Connect, transport: Transport, queue: str) -> None:
         """Two consumers of one queue share its messages and each message goes to one of them."""
@@ -575,11 +614,18 @@ def delay(seconds: float, target: str) -> dict[str, str | int]:
     }
 
 
-def consume(transport: Transport, queue: str, *, prefetch: int = 100, exclusive: bool = False) -> Inbox:
+def consume(
+    transport: Transport, queue: str, *, prefetch: int = 100, exclusive: bool = False, in_order: bool = False
+) -> Inbox:
     """Consume `queue` into a new inbox."""
     inbox = Inbox()
     transport.consume(
-        queue, prefetch=prefetch, on_deliveries=inbox.on_deliveries, on_lost=inbox.on_lost, exclusive=exclusive
+        queue,
+        prefetch=prefetch,
+        on_deliveries=inbox.on_deliveries,
+        on_lost=inbox.on_lost,
+        exclusive=exclusive,
+        in_order=in_order,
     )
     return inbox
 

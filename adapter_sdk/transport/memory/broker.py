@@ -149,7 +149,7 @@ class MemoryBroker:
             self._sessions.remove(session)
             consumer = self.end_consumer(session, lost)
             for held in session.held:
-                self._give_back(held)
+                self._give_back(held, rest=False)
             session.held = set()
             for queue in self._queues.values():
                 if queue.owner is session:
@@ -196,7 +196,7 @@ class MemoryBroker:
                 held.consumer.unsettled -= 1
                 touched.add(held.queue)
                 if again:
-                    self._give_back(held)
+                    self._give_back(held, rest=True)
             for queue in touched:
                 self._serve(queue)
 
@@ -259,8 +259,8 @@ class MemoryBroker:
         while queue.rules.max_length is not None and len(queue) > queue.rules.max_length and queue.has_ready:
             self._dead_letter(queue, queue.take(), "maxlen")
 
-    def _give_back(self, held: Held) -> None:
-        if not held.queue.give_back(held.entry, self._now()):
+    def _give_back(self, held: Held, *, rest: bool) -> None:
+        if not held.queue.give_back(held.entry, self._now(), rest=rest):
             self._dead_letter(held.queue, held.entry, "delivery_limit")
         self._serve(held.queue)
 

@@ -74,12 +74,15 @@ class MemoryQueue:
         """Put back a message that never reached its consumer; this counts as nothing."""
         heapq.heappush(self._ready, entry)
 
-    def give_back(self, entry: Entry, now: float) -> bool:
-        """Take back a message for another delivery; False if that is more often than `x-delivery-limit` allows."""
+    def give_back(self, entry: Entry, now: float, *, rest: bool = True) -> bool:
+        """Take back a message for another delivery; False if that is more often than `x-delivery-limit` allows.
+
+        One that comes back again and again waits a little before it is given out, unless it is not to `rest`.
+        """
         entry.returns += 1
         if self.rules.delivery_limit is not None and entry.returns > self.rules.delivery_limit:
             return False
-        if entry.returns == 1:
+        if entry.returns == 1 or not rest:
             heapq.heappush(self._ready, entry)
         else:
             # The exponent is bounded because a float would overflow long before a patient test gives up.

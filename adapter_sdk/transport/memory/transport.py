@@ -50,7 +50,14 @@ class MemoryTransport:
         return self._broker.take(queue, keep, limit)
 
     def consume(
-        self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
+        self,
+        queue: str,
+        *,
+        prefetch: int,
+        on_deliveries: OnDeliveries,
+        on_lost: OnLost,
+        exclusive: bool = False,
+        in_order: bool = False,
     ) -> None:
         """Start to consume, on a thread of the consumer's own."""
         with self._lock:
@@ -62,7 +69,7 @@ class MemoryTransport:
                     session,
                     self._broker.queue(queue),
                     prefetch=prefetch,
-                    exclusive=exclusive,
+                    exclusive=exclusive or in_order,
                     on_deliveries=on_deliveries,
                     on_lost=on_lost,
                 )

@@ -23,6 +23,10 @@ Receipt = tuple["ConsumingChannel", int]
 LOCK_SUFFIX = ".exclusive"
 """Added to a queue's name, the name of the queue that stands for the right to consume it alone."""
 
+BARRIER = "x-adaptor-barrier"
+"""Header of a message that is sent to a queue only to see that the queue takes one, and is settled as soon as it comes
+back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
@@ -30,7 +34,6 @@ class Consumer:
 
     queue: str
     prefetch: int
-    exclusive: bool
     on_deliveries: OnDeliveries
     on_lost: OnLost
 
@@ -49,8 +52,9 @@ class ConsumingChannel:
         self._outstanding: dict[int, None] = {}
         self._arrived: list[Delivery] = []
         self._consumer: Consumer | None = None
-        self._asked: Future[None] | None = None
+        self._asked: Future[None] | Future[int] | None = None
         self._tag = ""
+        self._locked: str | None = None
         self._channel: Channel
         link.on_ended = self._lose
         link.ask(self._open, timeout, "Opening a channel")
@@ -64,6 +68,14 @@ class ConsumingChannel:
     def consuming(self) -> bool:
         """Whether a consumer is set."""
         return self._consumer is not None
+
+    def lock(self, queue: str) -> None:
+        """Take the queue for this connection; raises QueueTaken if another has it."""
+        self._link.ask(partial(self._lock, queue), self._timeout, f"Taking queue {queue!r}")
+
+    def consumers_of(self, queue: str) -> int:
+        """How many consumers the broker knows of a queue."""
+        return int(self._link.ask(partial(self._look, queue), self._timeout, f"Looking at queue {queue!r}"))
 
     def consume(self, consumer: Consumer) -> None:
         """Start; raises what the broker's refusal means."""
@@ -84,15 +96,19 @@ class ConsumingChannel:
             self._link.post(partial(self._release, tags))
 
     def forget_consumer(self) -> None:
-        """From now on the end of the channel is no loss: it was asked for."""
+        """From now on the end of the channel is no loss: it was asked for.
+
+        pika would end the consumer before the channel. A quorum queue then takes back at once what is on its way to
+        it, and only after that, so behind it, what was delivered before (seen on 3.10).
+        """
         self._link.post(self._drop_consumer)
 
     def _own(self, deliveries: Sequence[Delivery]) -> list[int]:
         tags = []
         for delivery in deliveries:
-            match delivery.receipt:
-                case (ConsumingChannel() as channel, int(tag)) if channel is self:
-                    tags.append(tag)
+            receipt = delivery.receipt
+            if isinstance(receipt, tuple) and receipt[0] is self:
+                tags.append(receipt[1])
         return tags
 
     def _open(self, opened: Future[None]) -> None:
@@ -108,28 +124,38 @@ class ConsumingChannel:
         if not self._channel.is_open:
             fail(started, BrokerError("The channel is closed; consume again."))
             return
-        self._asked, self._consumer = started, consumer
-        if consumer.exclusive:
-            self._lock(consumer, started)
-        else:
-            self._limit(consumer, started)
+        self._asked, self._consumer, self._tag = started, consumer, ""
+        if consumer.prefetch == 0:  # which AMQP would take for no limit at all
+            succeed(started, None)
+            return
+        self._channel.basic_qos(prefetch_count=consumer.prefetch, callback=lambda _: self._subscribe(consumer, started))
 
-    def _lock(self, consumer: Consumer, started: Future[None]) -> None:
-        """Take the queue for this connection, by a queue that the broker lets only one connection have.
+    def _lock(self, queue: str, locked: Future[None]) -> None:
+        """Declare a queue that the broker lets only one connection have.
 
         The `exclusive` flag of a consumer alone would not do: quorum queues ignore it (seen on 3.10, and documented as
         a feature of classic queues only). The broker deletes the lock with the connection, however that ends.
         """
-        self._channel.queue_declare(
-            f"{consumer.queue}{LOCK_SUFFIX}", exclusive=True, callback=lambda _: self._limit(consumer, started)
-        )
 
-    def _limit(self, consumer: Consumer, started: Future[None]) -> None:
-        self._channel.basic_qos(prefetch_count=consumer.prefetch, callback=lambda _: self._subscribe(consumer, started))
+        def on_locked(_frame: object) -> None:
+            self._locked = queue
+            succeed(locked, None)
+
+        self._asked = locked
+        self._channel.queue_declare(f"{queue}{LOCK_SUFFIX}", exclusive=True, callback=on_locked)
+
+    def _look(self, queue: str, seen: Future[int]) -> None:
+        self._asked = seen
+        self._channel.queue_declare(
+            queue, passive=True, callback=lambda frame: succeed(seen, frame.method.consumer_count)
+        )
 
     def _subscribe(self, consumer: Consumer, started: Future[None]) -> None:
         self._tag = self._channel.basic_consume(
-            consumer.queue, self._on_message, exclusive=consumer.exclusive, callback=lambda _: succeed(started, None)
+            consumer.queue,
+            self._on_message,
+            exclusive=consumer.queue == self._locked,
+            callback=lambda _: succeed(started, None),
         )
         self._link.connection.ioloop.call_later(self._watch_every, partial(self._watch, self._tag))
 
@@ -145,10 +171,13 @@ class ConsumingChannel:
     def _on_message(
         self, _channel: Channel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes
     ) -> None:
+        tag = method.delivery_tag or 0
+        if BARRIER in (properties.headers or {}):
+            self._channel.basic_ack(tag)
+            return
         if not self._arrived:
             # Runs when the I/O loop has dispatched all that it has read: one hand-over for one read.
             self._link.connection.ioloop.call_later(0, self._hand_over)
-        tag = method.delivery_tag or 0
         self._outstanding[tag] = None
         message = to_message(method.exchange or "", method.routing_key or "", properties, body)
         count = message.headers.get("x-delivery-count") if method.redelivered else 0
@@ -171,7 +200,10 @@ class ConsumingChannel:
             self._consumer = None
             succeed(ended, None)
 
-        self._channel.basic_cancel(self._tag, callback=on_ended)
+        if self._tag:
+            self._channel.basic_cancel(self._tag, callback=on_ended)
+        else:
+            on_ended(None)
 
     def _ack(self, tags: list[int]) -> None:
         tags = self._take(tags)
@@ -198,6 +230,7 @@ class ConsumingChannel:
 
     def _drop_consumer(self) -> None:
         self._consumer = None
+        self._channel._cancelled.update(self._channel.consumer_tags)  # type: ignore[attr-defined]  # pika's own list
 
     def _on_cancelled(self, _frame: object) -> None:
         queue = self._consumer.queue if self._consumer else ""

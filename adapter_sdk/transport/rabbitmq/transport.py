@@ -3,6 +3,7 @@
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,7 +14,7 @@ from adapter_sdk.transport.base import Confirm, Delivery, Keep, Message, OnDeliv
 from adapter_sdk.transport.checks import check_all
 from adapter_sdk.transport.rabbitmq import admin, guard
 from adapter_sdk.transport.rabbitmq.address import parse_address, tls_context
-from adapter_sdk.transport.rabbitmq.consuming import Consumer, ConsumingChannel
+from adapter_sdk.transport.rabbitmq.consuming import BARRIER, Consumer, ConsumingChannel
 from adapter_sdk.transport.rabbitmq.failures import translate
 from adapter_sdk.transport.rabbitmq.link import Link
 from adapter_sdk.transport.rabbitmq.publishing import PublishingChannel
@@ -21,6 +22,10 @@ from adapter_sdk.transport.rabbitmq.publishing import PublishingChannel
 _TCP_OPTIONS = {"TCP_USER_TIMEOUT": 15_000, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
 """The kernel gives up on unanswered data after 15 s (in ms) and on a silent peer after 5 + 3 * 3 s: heartbeats alone
 took 30 s to notice a cut line in a trial."""
+
+_RETURNS_TIMEOUT = 5.0
+"""Seconds to wait for a queue to come up, and again for it to forget consumers that are gone. What a channel asks of a
+quorum queue that is not up yet may be answered no sooner than after 10 s; a new connection is answered at once then."""
 
 guard.install()
 
@@ -102,7 +107,14 @@ class RabbitMQTransport:
         return admin.take(self._parameters("take"), self._translate, queue, keep, limit)
 
     def consume(
-        self, queue: str, *, prefetch: int, on_deliveries: OnDeliveries, on_lost: OnLost, exclusive: bool = False
+        self,
+        queue: str,
+        *,
+        prefetch: int,
+        on_deliveries: OnDeliveries,
+        on_lost: OnLost,
+        exclusive: bool = False,
+        in_order: bool = False,
     ) -> None:
         """Start to consume, on the consuming connection's thread."""
         self._refuse_own_threads()
@@ -114,9 +126,26 @@ class RabbitMQTransport:
                 self._consuming = ConsumingChannel(
                     link, self._translate, timeout=self._connect_timeout, watch_every=self._heartbeat
                 )
-            if self._consuming.consuming:
+            channel = self._consuming
+            if channel.consuming:
                 raise RuntimeError("this transport consumes already; cancel first")
-            self._consuming.consume(Consumer(queue, prefetch, exclusive, on_deliveries, on_lost))
+            if exclusive or in_order:
+                channel.lock(queue)
+            if in_order and prefetch:
+                self._wait_for_returns(channel, queue)
+            channel.consume(Consumer(queue, prefetch, on_deliveries, on_lost))
+
+    def _wait_for_returns(self, channel: ConsumingChannel, queue: str) -> None:
+        """Wait until `queue` has taken back what consumers had in hand that are gone.
+
+        When a broker comes up after it was killed, its quorum queues give out what is ready before that (seen on 3.10,
+        each time). A queue that has confirmed a message is up, and knows its consumers; it forgets one when it has
+        taken back what that one had. Where a node of a cluster is down that may be never, though it has taken it back.
+        """
+        self.publish([Message(b"", routing_key=queue, headers={BARRIER: True})], timeout=_RETURNS_TIMEOUT)
+        deadline = time.monotonic() + _RETURNS_TIMEOUT
+        while channel.consumers_of(queue) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def cancel(self) -> None:
         """Stop consuming; what the broker sends until it knows goes straight back, and counts as delivered once."""
