@@ -10,24 +10,19 @@ if TYPE_CHECKING:
     from adaptors.soap.adaptor import SoapAdaptor
     from adaptors.soap.contract import UnknownOperation
     from adaptors.soap.faults import Reject, Retry, SoapFault, Unavailable
+    from adaptors.soap.model import DeclaredFault, SoapModel, declared_faults
     from adaptors.soap.service import SoapService, connect
     from adaptors.soap.settings import SoapSettings
-    from adaptors.soap.typed import (
-        DeclaredFault,
-        SoapModel,
-        declared_faults,
-        soap_operation,
-        typed_service,
-        typed_view,
-    )
+    from adaptors.soap.typed import soap_operation, typed_service, typed_view
 else:
     _HOMES = {
         "adaptor": ("SoapAdaptor",),
         "contract": ("UnknownOperation",),
         "faults": ("Reject", "Retry", "SoapFault", "Unavailable"),
+        "model": ("DeclaredFault", "SoapModel", "declared_faults"),
         "service": ("SoapService", "connect"),
         "settings": ("SoapSettings",),
-        "typed": ("DeclaredFault", "SoapModel", "declared_faults", "soap_operation", "typed_service", "typed_view"),
+        "typed": ("soap_operation", "typed_service", "typed_view"),
     }
 
     def __getattr__(name):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from adaptors.soap.typed import SoapModel
+from adaptors.soap.model import SoapModel
 from adaptors.soap.wsdl.models import Alias, FieldOf, Model
 from adaptors.soap.wsdl.names import ClassNames
 from adaptors.soap.wsdl.operations import Fault, Method
