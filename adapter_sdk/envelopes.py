@@ -45,7 +45,7 @@ class Limits:
     max_depth: int = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
 class Opened:
     """A readable envelope around data that no schema has seen yet. `data` is a JSON value.
 

@@ -62,7 +62,7 @@ class Place:
     arrival: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
 class Entry:
     """One event as the ledger knows it. Times are seconds since the epoch.
 
@@ -94,7 +94,7 @@ class Entry:
     decisions: tuple[Decision, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
 class ClaimRequest:
     """A delivery that asks to be worked on. `attempts` is how many were made before it, by its header.
 
@@ -155,7 +155,7 @@ def may_be_held(entry: Entry) -> bool:
     return entry.state in (State.CLAIMED, State.WAITING, State.HELD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
 class Record:
     """The end of an attempt, to be written if `token` still owns the row.
 

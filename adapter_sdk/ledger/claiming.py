@@ -9,7 +9,7 @@ from adapter_sdk.ledger import schema
 from adapter_sdk.ledger.base import ClaimRequest, Entry, Place, State, Verdict, decide, may_be_held
 from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.ledger.database import Owner
-from adapter_sdk.ledger.rows import event_hash, row_of
+from adapter_sdk.ledger.rows import claim_of, event_hash
 from adapter_sdk.ledger.table import Table
 
 _ARRIVALS = "arrivals"
@@ -35,7 +35,7 @@ class Claiming:
         fresh = [self._fresh(request, place) for request, place in zip(requests, self._places(requests), strict=True)]
         # Rows are always changed in one order, so that processes with the same keys in hand wait in no circle.
         pairs = sorted(zip(fresh, requests, strict=True), key=_order)
-        if self._table.rows.run(schema.INSERT, [row_of(entry, self._adaptor) for entry, _ in pairs]) == len(pairs):
+        if self._table.rows.run(schema.CLAIM, [claim_of(entry, self._adaptor) for entry, _ in pairs]) == len(pairs):
             answers = {entry.key: (Verdict.GRANTED, entry) for entry, _ in pairs}
         else:
             answers = {entry.key: self._decide(request, entry) for entry, request in pairs}

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from adapter_sdk.events import Key
@@ -21,6 +22,7 @@ LONGEST_ERROR = 8000
 """Characters of an error text, with the end of its traceback, that a row keeps."""
 
 
+@lru_cache(maxsize=4096)
 def event_hash(key: Key) -> str:
     """SHA-256 of source and id: a primary key of one length, whatever producers choose as ids."""
     return hashlib.sha256(f"{key.source}\n{key.id}".encode()).hexdigest()
@@ -56,6 +58,25 @@ def row_of(entry: Entry, adaptor: str) -> dict[str, Any]:
     }
 
 
+def claim_of(entry: Entry, adaptor: str) -> dict[str, Any]:
+    """The parameters of `schema.CLAIM`, for an entry that is new."""
+    return {
+        "adaptor": adaptor,
+        "event_hash": event_hash(entry.key),
+        "source": entry.key.source,
+        "id": entry.key.id,
+        "type": entry.type,
+        "subject": entry.subject,
+        "correlation_id": fitting(entry.correlation_id, 2048),
+        "digest": entry.digest,
+        "token": entry.token,
+        "owner": entry.owner,
+        "received_at": entry.received_at,
+        "order_key": entry.place.order_key if entry.place else None,
+        "arrival": entry.place.arrival if entry.place else None,
+    }
+
+
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry that a row of `schema.COLUMNS` is."""
     (source, id_, type_, subject, correlation, digest, state, attempts, token, owner, unsent) = row[:11]
@@ -86,6 +107,6 @@ def entry_of(row: Sequence[Any]) -> Entry:
 
 def fitting(text: str | None, limit: int) -> str | None:
     """Text as every database takes it: no NUL, no half of a surrogate pair, and columns have a length."""
-    if text is None:
-        return None
+    if text is None or (text.isprintable() and len(text) <= limit):
+        return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "backslashreplace").decode("utf-8")[:limit]

@@ -66,6 +66,12 @@ INSERT = (
     + ", ".join(f":{name.strip()}" for name in COLUMNS.split(","))
     + ") ON CONFLICT DO NOTHING"
 )
+CLAIM = (
+    "INSERT INTO adaptor_ledger (adaptor, event_hash, source, id, type, subject, correlation_id, digest, state, "
+    "attempts, token, owner, unsent, received_at, updated_at, order_key, arrival) VALUES (:adaptor, :event_hash, "
+    ":source, :id, :type, :subject, :correlation_id, :digest, 'claimed', 1, :token, :owner, 0, :received_at, "
+    ":received_at, :order_key, :arrival) ON CONFLICT DO NOTHING"
+)
 TAKE_OVER = (
     "UPDATE adaptor_ledger SET token = :token, owner = :owner, attempts = :attempts, state = :state, "
     "unsent = 0, due_at = NULL, order_key = COALESCE(order_key, :order_key), arrival = COALESCE(arrival, :arrival), "
