@@ -1,7 +1,7 @@
 """Model: the base of the models that `adaptor wsdl models` writes, and the way from zeep's values to them and back."""
 
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -21,13 +21,13 @@ from pydantic import (
 )
 
 from adapter_sdk.errors import PermanentError
+from adaptors.soap.contract import XSI_TYPE
 from adaptors.soap.faults import Reject
 
 DetailT = TypeVar("DetailT", covariant=True)
 
 # The validation context of what a service sent, as against what a handler gives.
 _ANSWER = object()
-_SOAP_ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
 _NOT_TEXT = (bool, int, float, Decimal, date, datetime, time)
 
 
@@ -90,13 +90,10 @@ def read_value(kind: Any, value: Any) -> Any:
     return _adapter(kind).validate_python(_filled(shape, value), context=_ANSWER)
 
 
-def members_of(model: SoapModel, typed: Callable[[str, dict[str, Any]], Any]) -> dict[str, Any]:
-    """The fields of a model as zeep takes them, by its names. What is None stays away: it is absent, or nil.
-
-    `typed` makes a value of a named type: a dict could not say by xsi:type which one it is.
-    """
+def members_of(model: SoapModel) -> dict[str, Any]:
+    """The fields of a model as zeep takes them, by its names. What is None stays away: it is absent, or nil."""
     return {
-        shape.key: _sent(value, shape.item, typed)
+        shape.key: _sent(value, shape.kind)
         for name, shape in _shapes(type(model)).items()
         if (value := getattr(model, name)) is not None
     }
@@ -108,22 +105,24 @@ def summary_of(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in faults)
 
 
-def _sent(value: Any, declared: Any, typed: Callable[[str, dict[str, Any]], Any]) -> Any:
+def _sent(value: Any, declared: Any) -> Any:
     if isinstance(value, SoapModel):
-        members = members_of(value, typed)
+        members = members_of(value)
         name = value._xml_type
-        return members if type(value) is declared or name is None else typed(name, members)
-    if isinstance(value, list | tuple) and declared is not None:
+        return members if type(value) is declared or name is None else {XSI_TYPE: name, **members}
+    if typing.get_origin(declared) is Sequence:
+        (item,) = typing.get_args(declared)
         # zeep would leave a None out, and shift what follows it.
-        return [zeep.xsd.Nil if item is None else _sent(item, declared, typed) for item in value]
+        return [zeep.xsd.Nil if one is None else _sent(one, _without_none(item)[0]) for one in value]
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A field as zeep sees it: its name there, the type of one of it, whether it repeats, whether it may be None."""
+    """A field as zeep sees it: its name there, its type, that of one value where it repeats, whether it may be None."""
 
     key: str
+    kind: Any
     item: Any
     repeats: bool
     required: bool
@@ -141,10 +140,10 @@ def _shapes(cls: type[SoapModel]) -> dict[str, _Shape]:
 
 def _shape(key: str, annotation: Any, *, required: bool) -> _Shape:
     kind, nillable = _without_none(annotation)
-    repeats = typing.get_origin(kind) is Sequence
-    if repeats:
-        kind, nillable = _without_none(typing.get_args(kind)[0])
-    return _Shape(key, kind, repeats, required, nillable)
+    if typing.get_origin(kind) is not Sequence:
+        return _Shape(key, kind, kind, repeats=False, required=required, nillable=nillable)
+    item, nillable = _without_none(typing.get_args(kind)[0])
+    return _Shape(key, kind, item, repeats=True, required=required, nillable=nillable)
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
@@ -200,10 +199,14 @@ def _members(cls: type[SoapModel], value: Any) -> Any:
 def _filled(shape: _Shape, value: Any) -> Any:
     """The value, with what an empty element means in its type where zeep has None for it."""
     if shape.repeats:
-        # Where nothing of a repeated group came, zeep has a dict of what there might have been.
+        # Where nothing of a repeated group came, zeep has a dict of what there might have been, or one in the list.
         items = value if isinstance(value, list | tuple) else ()
-        return tuple(_one(shape, item) for item in items)
+        return tuple(_one(shape, item) for item in items if not _is_hollow(item))
     return _one(shape, value)
+
+
+def _is_hollow(item: Any) -> bool:
+    return isinstance(item, Mapping) and bool(item) and all(value is None for value in item.values())
 
 
 def _one(shape: _Shape, value: Any) -> Any:
@@ -217,14 +220,7 @@ def _one(shape: _Shape, value: Any) -> Any:
     # zeep gives the default of an absent attribute as it stands in the schema.
     if isinstance(value, str) and kind in _NOT_TEXT:
         return _adapter(kind).validate_strings(value)
-    # Old Java stacks answer soapenc:string, a type with attributes, where another type is declared.
-    if isinstance(value, zeep.xsd.CompoundValue) and _is_encoded_value(value._xsd_type.qname):
-        return value.__values__.get("_value_1")
     return value
-
-
-def _is_encoded_value(qname: Any) -> bool:
-    return qname is not None and qname.namespace == _SOAP_ENCODING
 
 
 @cache

@@ -85,7 +85,7 @@ class TypedContract(Contract):
             arguments = _method(self._protocol, operation).arguments.model_validate(dict(kwargs))
         except ValidationError as error:
             raise InvalidData(f"{operation}: nothing was sent: {summary_of(error)}") from error
-        return super().build(self._names[operation], (), members_of(arguments, self._value), message_id)
+        return super().build(self._names[operation], (), members_of(arguments), message_id)
 
     def read(self, operation: str, answer: Answer) -> Any:
         """The model in an answer, or a SoapFault. Raises UnreadableError."""
@@ -96,10 +96,6 @@ class TypedContract(Contract):
             return read_value(_method(self._protocol, operation).answer, value)
         except ValidationError as error:
             raise UnreadableError(f"it does not fit the models of the WSDL: {summary_of(error)}") from error
-
-    def _value(self, name: str, members: Mapping[str, Any]) -> Any:
-        types: Any = self._types
-        return types.get_type(name)(**members)
 
 
 @cache

@@ -29,8 +29,8 @@ _NOQA = "# ruff: noqa: A002, E741, I001, N801, N802, N803, N815, N818, RUF100"
 METHOD_NAMES = frozenset({*_IMPORTED, "FAULTS", "bool", "bytes", "float", "int", "str", "tuple"})
 """Names that no method of the service may have: annotations beside it need them."""
 
-FIELD_NAMES = METHOD_NAMES | frozenset(dir(SoapModel))
-"""Names that no field may have: annotations beside it and pydantic need them."""
+FIELD_NAMES = METHOD_NAMES | frozenset({*dir(SoapModel), "self"})
+"""Names that no field or parameter may have: annotations beside it, pydantic and methods need them."""
 
 
 def module(
