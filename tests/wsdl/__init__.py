@@ -15,8 +15,33 @@ from adaptors.soap.wsdl.document import Wsdl
 from adaptors.soap.wsdl.generate import generate
 
 DEPOT = Path(__file__).with_name("depot.wsdl")
+RPC = Path(__file__).with_name("rpc.wsdl")
 _SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 _ENVELOPE = '<e:Envelope xmlns:e="{0}"><e:Body>{1}</e:Body></e:Envelope>'
+
+
+# A WSDL with one operation, Ask, whose request and answer hold the same.
+_ASKING = """<definitions xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/"
+    xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:t="urn:t" targetNamespace="urn:t">
+  <types><xs:schema targetNamespace="urn:t" elementFormDefault="qualified">{types}
+    <xs:element name="Ask"><xs:complexType>{content}</xs:complexType></xs:element>
+    <xs:element name="AskResponse"><xs:complexType>{content}</xs:complexType></xs:element>
+  </xs:schema>{schemas}</types>
+  <message name="In"><part name="p" element="t:Ask"/></message>
+  <message name="Out"><part name="p" element="t:AskResponse"/></message>
+  <portType name="P"><operation name="Ask"><input message="t:In"/><output message="t:Out"/></operation></portType>
+  <binding name="B" type="t:P"><soap:binding transport="http://schemas.xmlsoap.org/soap/http"/>
+    <operation name="Ask"><soap:operation soapAction=""/>
+      <input><soap:body use="literal"/></input><output><soap:body use="literal"/></output></operation>
+  </binding>
+  <service name="S"><port name="Q" binding="t:B"><soap:address location="http://t.example/"/></port></service>
+</definitions>"""
+
+
+def asking(wsdl: Path, content: str, types: str = "", schemas: str = "") -> Path:
+    """Write a WSDL whose operation Ask takes and answers `content`, the content of a complex type."""
+    wsdl.write_text(_ASKING.format(content=content, types=types, schemas=schemas))
+    return wsdl
 
 
 # What an engineer writes against the module that is made of the depot's WSDL.
