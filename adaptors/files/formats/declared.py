@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 from adapter_sdk.errors import ConfigError
@@ -21,6 +21,11 @@ class Form(ABC):
         """As `Record.decode_each`."""
 
 
+@dataclass(frozen=True)
+class _NoOptions:
+    """Those of the base of all formats."""
+
+
 class DeclaredRecord(Record):
     """A record whose class line holds options; a subclass has those of its base and may give them anew.
 
@@ -28,17 +33,15 @@ class DeclaredRecord(Record):
     that a type checker knows them, and `_compile`.
     """
 
-    _options: ClassVar[Any]
+    _options: ClassVar[Any] = _NoOptions()
     _form: ClassVar[Form | None] = None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        own = "_options" in vars(cls)
-        given = {} if own else {one.name: kwargs.pop(one.name) for one in fields(cls._options) if one.name in kwargs}
+        given = {one.name: kwargs.pop(one.name) for one in fields(cls._options) if one.name in kwargs}
         super().__pydantic_init_subclass__(**kwargs)
-        if not own:
-            cls._options = replace(cls._options, **given)
-            cls._form = cls._compile(cls._options) if declared_fields(cls) else None
+        cls._options = replace(cls._options, **given)
+        cls._form = cls._compile(cls._options) if declared_fields(cls) else None
 
     @classmethod
     @abstractmethod

@@ -1,0 +1,338 @@
+"""EDIFACT and X12 interchanges: what is written, that it reads back, and that the counts are held."""
+
+import builtins
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapter_sdk.errors import ConfigError
+from adaptors.files import (
+    X12,
+    BadRecord,
+    Edifact,
+    EdifactMessage,
+    FormatError,
+    Segment,
+    X12Group,
+    X12Transaction,
+)
+
+ORDER = EdifactMessage(
+    reference="1",
+    identifier=("ORDERS", "D", "96A", "UN"),
+    segments=(
+        Segment.of("BGM", "220", "1001", "9"),
+        Segment.of("FTX", "AAI", "", "", ("L'UNA COSA?", "1+1: due")),
+        Segment.of("QTY", ("21", "5")),
+    ),
+)
+INTERCHANGE = Edifact(
+    syntax=("UNOC", "3"),
+    sender=("4012345000009", "14"),
+    recipient=("4098765000006", "14"),
+    date="261121",
+    time="1030",
+    reference="REF1",
+    messages=(ORDER,),
+)
+EDIFACT = (
+    b"UNB+UNOC:3+4012345000009:14+4098765000006:14+261121:1030+REF1'UNH+1+ORDERS:D:96A:UN'BGM+220+1001+9'"
+    b"FTX+AAI+++L?'UNA COSA??:1?+1?: due'QTY+21:5'UNT+5+1'UNZ+1+REF1'"
+)
+
+
+class Broken(Edifact, una=True, characters="|*.^ ~", line_end="\r\n"):
+    """With a service string advice of its own, and a line per segment."""
+
+
+def test_an_edifact_interchange_is_written_with_its_counts_and_reads_back() -> None:
+    """UNT and UNZ are counted, service characters released, and the same bytes come out the second time."""
+    assert Edifact.encode_all([INTERCHANGE]) == EDIFACT
+    assert list(Edifact.decode_all(EDIFACT)) == [INTERCHANGE]
+    message = next(Edifact.decode_all(EDIFACT)).messages[0]
+    assert [segment.value(4, 2) for segment in message.segments if segment.tag == "FTX"] == ["1+1: due"]
+    assert (message.segments[0].value(3), message.segments[0].value(4), message.segments[0].value(1, 2)) == (
+        "9",
+        "",
+        "",
+    )
+
+
+texts = st.text("AB '+:?,.ä", max_size=5)
+elements = st.one_of(texts, st.lists(texts, min_size=1, max_size=3).map(tuple))
+segments = st.builds(
+    lambda tag, found: Segment.of(tag, *found, "Z"), st.sampled_from(["BGM", "FTX"]), st.lists(elements, max_size=4)
+)
+
+
+@pytest.mark.parametrize("form", [Edifact, Broken])
+@given(found=st.lists(st.lists(segments, max_size=4), max_size=3))
+def test_any_segments_read_back_as_they_were_written(form: type[Edifact], found: list[list[Segment]]) -> None:
+    """Whatever the texts hold of service characters, whichever these are, the segments and the bytes are the same."""
+    messages = [
+        EdifactMessage(reference=str(n), identifier=("X",), segments=tuple(one)) for n, one in enumerate(found, 1)
+    ]
+    record = form.model_validate({**INTERCHANGE.model_dump(), "messages": tuple(messages)})
+    data = form.encode_all([record, record])
+    again = list(form.decode_all(data))
+    assert again == [record, record]
+    assert form.encode_all(again) == data
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"UNT+5+1'", b"UNT+4+1'", "message '1': UNT says '4' segments and reference '1', and there are 5 segments"),
+        (b"UNT+5+1'", b"UNT+5+2'", "UNT says '5' segments and reference '2'"),
+        (b"UNZ+1+REF1'", b"UNZ+2+REF1'", "UNZ says '2' messages and reference 'REF1', and there are 1 messages"),
+        (b"UNZ+1+REF1'", b"UNZ+1+REF2'", "reference 'REF2'"),
+        (b"UNT+5+1'", b"", "message '1' has no UNT"),
+        (b"UNH+1+ORDERS:D:96A:UN'", b"", "segment 2 is BGM, where a message was to begin or to end"),
+        (b"UNH+1+", b"UNG+X'UNH+1+", r"functional groups \(UNG\) are not understood"),
+        (b"UNOC:3", b"UNOC:4", ""),
+        (b"COSA", b"CO*A", ""),
+    ],
+)
+def test_an_interchange_whose_counts_or_nesting_are_wrong_is_a_bad_record(old: bytes, new: bytes, reason: str) -> None:
+    """A wrong count, reference or order of segments costs the interchange it is in; the next one is read."""
+    broken = EDIFACT.replace(old, new)
+    first, second = Edifact.decode_each(broken + EDIFACT)
+    assert second == INTERCHANGE
+    if not reason:
+        assert isinstance(first, Edifact)
+        return
+    assert isinstance(first, BadRecord)
+    assert first.raw == broken
+    with pytest.raises(FormatError, match=rf"Edifact record 1 \(interchange 'REF1'\).*{reason}"):
+        list(Edifact.decode_all(broken))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file begins with 0x, and not with UNA and UNB, or UNB"),
+        (b"\r\n" + EDIFACT, "begins with 0x0d0a"),
+        (EDIFACT[:-1], "Unexpected end of EDI messages"),
+        (EDIFACT.replace(b"UNZ+1+REF1'", b""), "the file ends without the UNZ of interchange 'REF1'"),
+        (EDIFACT + b"XXX+1'", "segment 8 is XXX, outside of UNB to UNZ"),
+        (EDIFACT.replace(b"BGM", b"bgm"), "near segment 2: tag: String should match"),
+        (EDIFACT.replace(b"UNOC", b"UNOQ"), "the syntax 'UNOQ' is not one of UNOA, UNOB"),
+        (EDIFACT.replace(b"UNOC", b"UNOA").replace(b"COSA", b"\xe4"), "0xe4 at byte 116 is not ascii, as UNOA has it"),
+    ],
+)
+def test_a_file_that_is_no_interchange_ends_the_reading(data: bytes, reason: str) -> None:
+    """What cannot be cut into interchanges is an error that says how far it was understood."""
+    with pytest.raises(FormatError, match=reason):
+        list(Edifact.decode_each(data))
+
+
+def test_repetitions_of_syntax_version_4_are_refused_in_both_directions() -> None:
+    """An asterisk would be a separator to one reader and a character to another."""
+    data = EDIFACT.replace(b"UNOC:3", b"UNOC:4").replace(b"COSA", b"CO*A")
+    with pytest.raises(FormatError, match=r"repetitions, .*, are not understood in syntax version 4"):
+        list(Edifact.decode_all(data))
+    message = ORDER.model_copy(update={"segments": (Segment.of("BGM", "a*b"),)})
+    with pytest.raises(FormatError, match=r"segment BGM: '.*' .* separates repetitions"):
+        Edifact.encode_all([INTERCHANGE.model_copy(update={"syntax": ("UNOC", "4"), "messages": (message,)})])
+
+
+@pytest.mark.parametrize(
+    ("syntax", "text", "reason"),
+    [
+        ("UNOA", "abc", r"Edifact record 1, segment BGM: 'a' \(U\+0061\) in 'abc' is not in UNOA"),
+        ("UNOB", "ä", "is not in UNOB"),
+        ("UNOC", "€", "is not in iso8859-1"),
+        ("UNOC", "a\nb", r"U\+000A"),
+        ("UNOX", "a", "the syntax 'UNOX' is not one of"),
+    ],
+)
+def test_a_character_that_the_syntax_lacks_is_refused_and_never_replaced(syntax: str, text: str, reason: str) -> None:
+    """The repertoire of the syntax identifier is held before anything is written."""
+    message = ORDER.model_copy(update={"segments": (Segment.of("BGM", text),)})
+    record = INTERCHANGE.model_copy(update={"syntax": (syntax, "3"), "messages": (message,)})
+    with pytest.raises(FormatError, match=reason):
+        Edifact.encode_all([record])
+
+
+def test_service_segments_are_written_by_the_envelope_alone() -> None:
+    """A message that brings its own UNT, or an empty segment, is refused."""
+    for segment in (Segment.of("UNT", "1"), Segment.of("BGM")):
+        message = ORDER.model_copy(update={"segments": (segment,)})
+        with pytest.raises(FormatError, match=f"a segment {segment.tag} of"):
+            Edifact.encode_all([INTERCHANGE.model_copy(update={"messages": (message,)})])
+
+
+PURCHASE = X12Transaction(
+    code="850",
+    control="0001",
+    segments=(Segment.of("BEG", "00", "SA", "1001", "", "20261121"), Segment.of("PO1", "1", "5", "EA", "9.9")),
+)
+ACME = X12(
+    sender=("ZZ", "ACME"),
+    receiver=("01", "123456789"),
+    date="261121",
+    time="1030",
+    control="000000007",
+    groups=(
+        X12Group(
+            functional="PO",
+            sender="ACME",
+            receiver="WH",
+            date="20261121",
+            time="1030",
+            control="7",
+            version="004010",
+            transactions=(PURCHASE,),
+        ),
+    ),
+)
+X12_FILE = (
+    b"ISA*00*          *00*          *ZZ*ACME           *01*123456789      *261121*1030*U*00401*000000007*0*P*:~"
+    b"GS*PO*ACME*WH*20261121*1030*7*X*004010~ST*850*0001~BEG*00*SA*1001**20261121~PO1*1*5*EA*9.9~SE*4*0001~GE*1*7~"
+    b"IEA*1*000000007~"
+)
+
+
+class Lines(X12, separators="|>!", line_end="\n"):
+    """Other separators, and a line per segment."""
+
+
+def test_an_x12_interchange_is_written_with_its_counts_and_reads_back() -> None:
+    """SE, GE and IEA are counted, ISA has its fixed lengths, and the same bytes come out the second time."""
+    assert X12.encode_all([ACME]) == X12_FILE
+    (again,) = X12.decode_all(X12_FILE)
+    assert again == ACME
+    assert again.groups[0].transactions[0].segments[0].value(3) == "1001"
+
+
+x12_texts = st.text("AB ':?+,.", max_size=5)
+x12_segments = st.builds(lambda found: Segment.of("REF", *found, "Z"), st.lists(x12_texts, max_size=4))
+composites = st.builds(
+    lambda found: Segment.of("SV1", tuple(found), "Z"), st.lists(st.text("AB", min_size=1), min_size=2)
+)
+
+
+@given(found=st.lists(st.lists(x12_segments | composites, max_size=4), max_size=3))
+def test_any_x12_segments_read_back_as_they_were_written(found: list[list[Segment]]) -> None:
+    """Elements and components come back, and so do the bytes, with separators that the texts do not hold."""
+    sets = tuple(X12Transaction(code="850", control=f"{n:04}", segments=tuple(one)) for n, one in enumerate(found, 1))
+    group = ACME.groups[0].model_copy(update={"transactions": sets})
+    record = Lines.model_validate({**ACME.model_dump(), "groups": (group,)})
+    data = Lines.encode_all([record])
+    again = list(Lines.decode_all(data))
+    assert again == [record]
+    assert Lines.encode_all(again) == data
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"SE*4*", b"SE*5*", "SE count of 5 for SE02=0001 is wrong. I count 4"),
+        (b"SE*4*0001", b"SE*4*0002", "SE id=0002 does not match ST id=0001"),
+        (b"GE*1*", b"GE*2*", "GE count of 2 for GE02=7 is wrong. I count 1"),
+        (b"GE*1*7", b"GE*1*8", "GE id=8 does not match GS id=7"),
+        (b"IEA*1*", b"IEA*3*", "IEA count for IEA02=000000007 is wrong"),
+        (b"IEA*1*000000007", b"IEA*1*000000008", "IEA id=000000008 does not match ISA id=000000007"),
+        (b"ST*850", b"N1*ST*X~ST*850", "a segment N1 stands outside of ST to SE"),
+        (b"*P*:~", b"*X*:~", "usage: Input should be 'P' or 'T'"),
+    ],
+)
+def test_an_x12_interchange_whose_counts_or_numbers_are_wrong_is_a_bad_record(
+    old: bytes, new: bytes, reason: str
+) -> None:
+    """A wrong count or control number is named with its interchange."""
+    (bad,) = X12.decode_each(X12_FILE.replace(old, new))
+    assert isinstance(bad, BadRecord)
+    assert "X12 record 1 (interchange 000000007): " in str(bad.error)
+    assert reason in str(bad.error)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "does not begin with 'ISA'"),
+        (X12_FILE[:50], "ISA line is only 50 characters"),
+        (X12_FILE.replace(b"00401", b"00200"), "Version Number is unknown: 00200"),
+        (X12_FILE.replace(b"PO1*", b"~PO1*"), "after segment 4 the file goes on with 'PO1.*, which is no segment"),
+        (X12_FILE.replace(b"9.9", b"9" * 40_000), "after segment 4 the file goes on with 'PO1"),
+        (X12_FILE[:-16], "ends within an interchange"),
+        (X12_FILE[:-1], "goes on with 'IEA"),
+        (X12_FILE.replace(b"ACME", b"AC\xe9E"), "0xe9 at byte 37 is not in the characters of X12"),
+        (X12_FILE.replace(b"GS*", b"gs*"), "near segment 2: tag: String should match"),
+        (X12_FILE + X12_FILE[106:], "near segment"),
+    ],
+)
+def test_a_file_that_is_no_x12_interchange_ends_the_reading(data: bytes, reason: str) -> None:
+    """Nothing behind a place that cannot be understood is left out in silence."""
+    with pytest.raises(FormatError, match=reason):
+        list(X12.decode_each(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a*b", r"X12 record 1, segment BEG: '\*' \(U\+002A\) in 'a\*b' is a separator, and X12 has no escape"),
+        ("a:b", "is a separator"),
+        ("ä", "is not in the characters of X12"),
+        ("a\nb", "is not in the characters of X12"),
+    ],
+)
+def test_a_text_that_holds_a_separator_is_refused_because_x12_has_no_escape(text: str, reason: str) -> None:
+    """What a reader would take for a separator, or cannot be written, is an error with its segment."""
+    changed = PURCHASE.model_copy(update={"segments": (Segment.of("BEG", text),)})
+    group = ACME.groups[0].model_copy(update={"transactions": (changed,)})
+    with pytest.raises(FormatError, match=reason):
+        X12.encode_all([ACME.model_copy(update={"groups": (group,)})])
+
+
+def test_what_pyx12_finds_wrong_is_not_written() -> None:
+    """Two transaction sets with one control number are refused before anything is written."""
+    group = ACME.groups[0].model_copy(update={"transactions": (PURCHASE, PURCHASE)})
+    with pytest.raises(FormatError, match="0001 not unique"):
+        X12.encode_all([ACME.model_copy(update={"groups": (group,)})])
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "use"),
+    [
+        ("pydifact", "edifact", lambda: Edifact.encode_all([INTERCHANGE])),
+        ("pyx12", "x12", lambda: X12.encode_all([ACME])),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    library: str, extra: str, use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The formats can be declared without their libraries; writing says what to install."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def without(name: str, *arguments: Any) -> Any:
+        if name.partition(".")[0] == library:
+            raise ModuleNotFoundError(name=library)
+        return real(name, *arguments)
+
+    monkeypatch.setattr("importlib.import_module", without)
+    monkeypatch.setattr("adaptors.files.formats.edi.import_module", without)
+    with pytest.raises(ConfigError, match=rf"{library} is not installed: pip install .*\[{extra}\]"):
+        use()
+
+
+@pytest.mark.parametrize(
+    ("declare", "reason"),
+    [
+        (lambda: type("R", (Edifact,), {"__module__": __name__}, characters="::.? '", una=True), "six different"),
+        (lambda: type("R", (Edifact,), {"__module__": __name__}, characters="|*.^ ~"), "need una=True"),
+        (lambda: type("R", (X12,), {"__module__": __name__}, separators="*:*"), "three different signs"),
+    ],
+)
+def test_separators_that_cannot_work_are_refused_when_the_class_is_made(
+    declare: Callable[[], object], reason: str
+) -> None:
+    """What no reader could tell apart is a ConfigError."""
+    with pytest.raises(ConfigError, match=reason):
+        declare()
