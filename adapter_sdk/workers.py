@@ -28,6 +28,8 @@ class Hands(Protocol):
 
 # Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
 _TURN = 0.02
+# Seconds that a batch of slow events may take, by the pace of the last ones: none of it is recorded before its end.
+_LONGEST = 1.0
 
 
 class Workers(Generic[ItemT]):
@@ -83,7 +85,8 @@ class Workers(Generic[ItemT]):
             if self._stopping:
                 return []
             fair = max(math.ceil(len(self._waiting) / self._count), int(self._pace))
-            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, fair, len(self._waiting)))]
+            soon = max(1, int(self._pace * _LONGEST / _TURN)) if self._pace else self._batch_size
+            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, fair, soon, len(self._waiting)))]
             if self._waiting:
                 self._changed.notify()  # another worker for what is left
             return batch

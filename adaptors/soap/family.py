@@ -1,14 +1,14 @@
 """SoapFamily: effects through a SOAP service, each call written down before it leaves."""
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import structlog
 
-from adapter_sdk.errors import AdaptorError, ConfigError, InDoubt
-from adapter_sdk.family import Claim, Family
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, InDoubt
+from adapter_sdk.family import Claim, Failed, Family, Outcome
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Journal
 from adaptors.soap.contract import Contract, UnknownOperation
@@ -37,8 +37,9 @@ class SoapFamily(Family[SoapService]):
         "At most one unverified attempt: a call whose answer is lost leaves the event in doubt, to be settled by"
         " `verify`, by sending it again if it is idempotent, or by a person."
     )
-    # Calls wait for their answers one after the other, so that a larger share would keep other workers idle.
-    batch_limit: ClassVar[int] = 1
+    # Enough to share the ledger's commits; calls are made one after the other, and a larger share would keep other
+    # workers idle.
+    batch_limit: ClassVar[int] = 16
 
     def __init__(self, settings: SoapSettings, faults: FaultMapping, queries: Collection[str]) -> None:
         self._settings = settings
@@ -87,6 +88,15 @@ class SoapFamily(Family[SoapService]):
     def probe(self) -> None:
         """Connect to the service and hang up."""
         self._backend().http.probe()
+
+    def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        """Make the calls of several events, one after the other, until the service cannot be reached."""
+        outcomes: list[Outcome] = []
+        for claim in claims:
+            last = outcomes[-1] if outcomes else None
+            is_down = isinstance(last, Failed) and isinstance(last.error, BackendUnavailable)
+            outcomes.append(last if last and is_down else self.apply_one(claim, journal))
+        return outcomes
 
     @contextmanager
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[SoapService]:

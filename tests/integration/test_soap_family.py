@@ -224,6 +224,17 @@ def test_forgetting_a_doubt_keeps_the_calls_that_were_answered(erp: ErpServer) -
     assert journal.notes[-1][1] is State.CLAIMED
 
 
+def test_a_service_that_cannot_be_reached_is_tried_once_for_a_batch(erp: ErpServer) -> None:
+    """What comes after the first refused connection is not tried, and nothing of it is lost or in doubt."""
+    claims = [_claim(Erp) for _ in range(5)]
+    with _family(erp, Erp) as family:
+        erp.stop()
+        wait_until(lambda: _is_unreachable(family))
+        outcomes = family.apply(claims, NoJournal())
+    assert all(isinstance(outcome, Failed) and isinstance(outcome.error, BackendUnavailable) for outcome in outcomes)
+    assert [claim.evidence for claim in claims] == [{"calls": []}, None, None, None, None]
+
+
 def test_verify_that_cannot_ask_leaves_the_doubt(erp: ErpServer) -> None:
     """A lookup without an answer is a transient error: nothing is repeated, and it is asked again later."""
     erp.erp.turns.set(Mischief(Mode.LOSE))

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -55,6 +56,22 @@ def test_what_has_arrived_is_shared(start: Start) -> None:
     workers.put(deliveries(4))
     assert workers.stop(10)
     assert not meet.broken
+
+
+def test_slow_events_are_taken_one_by_one(start: Start) -> None:
+    """What takes long is not taken in hand with others, which would be recorded only after it."""
+    sizes: list[int] = []
+    done = threading.Event()
+
+    def handle(batch: list[Delivery]) -> None:
+        sizes.append(len(batch))
+        time.sleep(0.7 * len(batch))
+        if sum(sizes) == 6:
+            done.set()
+
+    start(1, 3, handle).put(deliveries(6))
+    assert done.wait(10)
+    assert sizes == [3, 1, 1, 1]
 
 
 def test_nothing_waits_for_a_batch_to_fill(start: Start) -> None:
