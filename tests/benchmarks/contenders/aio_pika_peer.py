@@ -64,5 +64,5 @@ def _run(task: Task, start: Callable[[Any], Awaitable[OnMessage]]) -> None:
     uvloop.run(main())
 
 
-AIO_PIKA = Contender("aio-pika", "uvloop, one ack per 100", consume, peer=True)
+AIO_PIKA = Contender("aio-pika", "uvloop, acks as of pika Blocking", consume, peer=True)
 AIO_PIKA_REPLY = Contender("aio-pika", "uvloop, confirms awaited concurrently, ack each", reply, peer=True)

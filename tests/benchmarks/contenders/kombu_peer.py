@@ -70,5 +70,5 @@ def _drain(task: Task, on_message: Any) -> None:
             connection.drain_events()
 
 
-KOMBU = Contender("kombu", "py-amqp, one ack per 100", consume, peer=True)
+KOMBU = Contender("kombu", "py-amqp, acks as of pika Blocking", consume, peer=True)
 KOMBU_REPLY = Contender("kombu", "py-amqp, one confirm at a time, ack each", reply, peer=True)

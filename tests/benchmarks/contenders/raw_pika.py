@@ -174,7 +174,7 @@ def _fail(what: str, _: object, error: object) -> None:
     raise RuntimeError(f"{what}: {error}")
 
 
-BLOCKING = Contender("pika Blocking, coalesced", "one ack per 100", blocking_coalesced)
+BLOCKING = Contender("pika Blocking, coalesced", "one ack per 100, or per quarter of the prefetch", blocking_coalesced)
 SELECT = Contender("pika Select, coalesced", "one ack per turn of the I/O loop", select_coalesced)
 BLOCKING_CONFIRMED = Contender("pika Blocking, confirmed", "one confirm at a time, ack each", blocking_confirmed)
 SELECT_CONFIRMED = Contender(

@@ -74,5 +74,5 @@ REPLYING_LEDGER = _contender("toolkit, ledger", "plain:ReplyingWithLedger", _LED
 SQL = _contender("toolkit", "sql:OneByOne", "effect once, one handler call per event", install=True)
 SQL_LIST = _contender("toolkit, list[Event]", "sql:AsList", "effect once, executemany in the handler", install=True)
 FILES = _contender("toolkit", "files:Dropping", "one whole file per event, SQLite ledger")
-SOAP = _contender("toolkit", "soap:Calling", "an adaptor on RabbitMQ, SQLite ledger: at most one unverified attempt")
+SOAP = _contender("toolkit, adaptor", "soap:Calling", "on RabbitMQ, SQLite ledger: at most one unverified attempt")
 STARTING = _contender("toolkit", "plain:WithLedger", "`adaptor run`, SQLite ledger")
