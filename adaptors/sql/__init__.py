@@ -2,6 +2,7 @@
 
 from adaptors.sql.adaptor import SqlAdaptor
 from adaptors.sql.connection import Connection
+from adaptors.sql.procedures import Called, Out
 from adaptors.sql.settings import SqlSettings
 
-__all__ = ["Connection", "SqlAdaptor", "SqlSettings"]
+__all__ = ["Called", "Connection", "Out", "SqlAdaptor", "SqlSettings"]

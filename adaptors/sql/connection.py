@@ -1,18 +1,29 @@
 """The database handle of a handler: an SQLAlchemy connection inside a transaction that the toolkit ends."""
 
+import math
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, NoReturn
 
 import sqlalchemy
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Executable, event
 
-from adapter_sdk.errors import ConfigError, PermanentError
+from adapter_sdk.errors import ConfigError, PermanentError, Refused, TransientError
+from adaptors.sql.procedures import Called, call
+from adaptors.sql.upsert import Row, upsert
 
 # How long a SQLite transaction waits for another's, in seconds.
 _SQLITE_BUSY_TIMEOUT = 10.0
 _GUARDED = "adaptor.guarded"
+LIMIT = "adaptor.limit"
+"""What `info` of a SQLite connection holds: the seconds that a statement may take."""
+LIFT = "adaptor.lift"
+"""What `info` of a pooled connection holds: the statement that takes a limit of the session away."""
+_DEADLINE = "adaptor.deadline"
+# Steps of SQLite's virtual machine between two looks at the clock: some ms.
+_STEPS = 100_000
 # Without these a server that vanishes without a word is waited for up to two hours. Seconds, but for the last.
 _PATIENCE = {
     "psycopg": {
@@ -31,7 +42,47 @@ class Connection(sqlalchemy.Connection):
 
     Returning commits the effect together with the record that it happened; raising rolls both back. `begin_nested`
     gives a savepoint. Ending the transaction from inside would tear the two apart: that is refused with PermanentError.
+    Names of tables, columns and procedures come from the code: they are quoted, and ValueError is raised for what is
+    not a plain name.
     """
+
+    def change(self, statement: Executable, parameters: Row | Sequence[Row] | None = None, *, rows: int = 1) -> None:
+        """Run an INSERT, UPDATE or DELETE that has to change so many `rows`, those of all `parameters` together.
+
+        Raises TransientError if it changes fewer, as the missing row may come with another event, and Refused if it
+        changes more.
+        """
+        result = self.execute(statement, parameters, execution_options={"preserve_rowcount": True})
+        changed = result.rowcount
+        if changed != rows:
+            said = " ".join(str(statement).split())[:300]
+            kind = Refused if changed > rows else TransientError
+            raise kind(f"{changed} rows changed where it had to be {rows} [{said}]")
+
+    def upsert(
+        self,
+        table: str | sqlalchemy.TableClause,
+        rows: Row | Sequence[Row],
+        *,
+        key: str | Sequence[str],
+        newer_by: str | None = None,
+    ) -> int:
+        """Insert rows, or update those that have the same `key`: the columns of a primary key or unique constraint.
+
+        A row that breaks another unique constraint is refused, never written over the row that it collides with. With
+        `newer_by`, the name of a column such as a version or a time of change, a row replaces only an older one.
+        Returns how many rows were written: fewer than given if some were not newer, or had nothing but their key.
+        """
+        many = [rows] if isinstance(rows, Mapping) else rows
+        return upsert(self, table, many, [key] if isinstance(key, str) else key, newer_by)
+
+    def call(self, procedure: str, *arguments: Any) -> Called:
+        """Call a stored procedure with its arguments in order, an `Out(...)` for each that comes out.
+
+        A function is called by a SELECT: `db.scalar(select(func.stock_of("KETTLE")))`. Raises PermanentError where
+        there are no procedures, as in SQLite. What a procedure commits by itself leaves the event in doubt.
+        """
+        return call(self, procedure, arguments)
 
     def commit(self) -> NoReturn:
         """Refused: the toolkit commits when the handler returns."""
@@ -70,22 +121,35 @@ def make_engine(url: str) -> Engine:
         return engine
     defaults = _PATIENCE.get(address.get_driver_name(), {})
     given = {name: value for name, value in defaults.items() if name not in address.query}
-    return sqlalchemy.create_engine(address, pool_pre_ping=True, max_overflow=-1, connect_args=given)
+    engine = sqlalchemy.create_engine(address, pool_pre_ping=True, max_overflow=-1, connect_args=given)
+    event.listen(engine, "reset", _lift_limit)
+    return engine
+
+
+def _lift_limit(raw: Any, pooled: sqlalchemy.pool.ConnectionPoolEntry, _: object) -> None:
+    """A limit of the session, set by a handler's transaction, is not to hold for whoever has the connection next."""
+    if lift := pooled.info.pop(LIFT, None):
+        with closing(raw.cursor()) as cursor:
+            cursor.execute(lift)
 
 
 @contextmanager
 def guarded(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """While the block runs, SQLite refuses every statement that would end the transaction."""
+    """While the block runs, SQLite refuses every statement that would end the transaction; LIMIT ends with it."""
     facts = connection.info
     facts[_GUARDED] = True
     try:
         yield
     finally:
         facts[_GUARDED] = False
+        facts.pop(LIMIT, None)
 
 
 def _begin_at_the_beginning(engine: Engine) -> None:
-    """Python's sqlite3 opens a transaction at the first write only; what a handler reads before would be outside it."""
+    """Python's sqlite3 opens a transaction at the first write only; what a handler reads before would be outside it.
+
+    Nor has SQLite a time limit: it is a callback that stops what runs longer.
+    """
 
     @event.listens_for(engine, "connect")
     def prepare(raw: sqlite3.Connection, pooled: sqlalchemy.pool.ConnectionPoolEntry) -> None:
@@ -98,6 +162,12 @@ def _begin_at_the_beginning(engine: Engine) -> None:
                 else sqlite3.SQLITE_OK
             )
         )
+        raw.set_progress_handler(lambda: time.monotonic() > pooled.info.get(_DEADLINE, math.inf), _STEPS)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def set_deadline(connection: sqlalchemy.Connection, *_: object) -> None:
+        facts = connection.info
+        facts[_DEADLINE] = time.monotonic() + facts.get(LIMIT, math.inf)
 
     @event.listens_for(engine, "begin")
     def explicit_begin(connection: sqlalchemy.Connection) -> None:

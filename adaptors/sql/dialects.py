@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from adapter_sdk.errors import InDoubt
+from adaptors.sql.connection import LIFT, LIMIT
 from adaptors.sql.failures import passes_at_once
 
 
@@ -103,11 +104,10 @@ class MariaDB(Dialect):
         return _SAVEPOINT
 
     def limit(self, connection: Connection, seconds: float) -> None:
-        """By a setting of the session, which is left as it is until another handler needs another."""
-        if connection.info.get(_SAVEPOINT) != seconds:
-            variable, unit = ("max_statement_time", 1) if _is_mariadb(connection) else ("max_execution_time", 1000)
-            connection.exec_driver_sql(f"SET SESSION {variable} = {seconds * unit:g}")
-            connection.info[_SAVEPOINT] = seconds
+        """By a setting of the session, which is lifted when the connection goes back to the pool."""
+        variable, unit = ("max_statement_time", 1) if _is_mariadb(connection) else ("max_execution_time", 1000)
+        connection.exec_driver_sql(f"SET SESSION {variable} = {seconds * unit:g}")
+        connection.info[LIFT] = f"SET SESSION {variable} = DEFAULT"
 
     def same(self, connection: Connection, mark: str) -> bool:
         """By its savepoint."""
@@ -126,6 +126,14 @@ class MariaDB(Dialect):
 
 class SQLite(Dialect):
     """The transaction is in this process, and so is the knowledge of it."""
+
+    def begin(self, connection: Connection, seconds: float) -> None:
+        """Nothing tells this transaction from another."""
+        self.limit(connection, seconds)
+
+    def limit(self, connection: Connection, seconds: float) -> None:
+        """By the callback that `make_engine` has set."""
+        connection.info[LIMIT] = seconds
 
     def lasts(self, connection: Connection) -> bool:
         """SQLite itself may end it on an error."""

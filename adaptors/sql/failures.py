@@ -1,5 +1,8 @@
 """What a database error means for the event: grouped by SQLSTATE, or by the database's own number or name for it."""
 
+import re
+from collections.abc import Mapping
+
 from sqlalchemy import exc
 
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, PermanentError, Refused, TransientError
@@ -11,17 +14,17 @@ _LATER = ("40", "55", "23503")
 """Deadlock and serialisation, object in use, and a foreign key whose row another event may yet bring."""
 _DISK = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 """The disk under SQLite is full, or closed to us."""
-_REFUSED = ("22", "23", "44", "P0001")
+_REFUSED = ("22", "23", "44", "45", "P0001")
 """Data exceptions, integrity violations, WITH CHECK OPTION, and what a procedure raises on purpose."""
-_SQLSTATE = 5
-_MARIADB = {
+_CODE = re.compile(r"[A-Z0-9]{5}|SQLITE_\w+")
+_MARIADB: Mapping[object, str] = {
     1040: "53", 1041: "53", 1203: "53", 1053: "57P", 1927: "57P",
     1205: "55", 1213: "40", 1452: "23503",
     1022: "23", 1048: "23", 1062: "23", 1451: "23", 1557: "23", 1569: "23", 1586: "23", 1859: "23", 3819: "23",
     4025: "23", 1264: "22", 1265: "22", 1292: "22", 1365: "22", 1366: "22", 1367: "22", 1406: "22", 1411: "22",
     1690: "22", 1369: "44", 1644: "P0001",
 }  # fmt: skip
-"""The numbers of MariaDB and MySQL, whose drivers hand no SQLSTATE through, as PostgreSQL's codes say the same."""
+"""The numbers of MariaDB and MySQL, which say more than their SQLSTATE, as codes of PostgreSQL that mean the same."""
 
 
 def translate(error: exc.SQLAlchemyError) -> AdaptorError:
@@ -54,14 +57,15 @@ def passes_at_once(error: exc.SQLAlchemyError) -> bool:
 
 def _code(error: exc.DBAPIError) -> str:
     cause = error.orig
-    codes = (getattr(cause, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
-    if code := next((code for code in codes if code), None):
-        return str(code)
     first = cause.args[0] if cause is not None and cause.args else None
-    if isinstance(first, int):
-        return _MARIADB.get(first, str(first))
-    # pyodbc gives the SQLSTATE first.
-    return first if isinstance(first, str) and len(first) == _SQLSTATE and first.isalnum() else ""
+    if code := _MARIADB.get(first):
+        return code
+    names = ("sqlstate", "pgcode", "sqlite_errorname")
+    # pyodbc gives the SQLSTATE first; a number that is not known is at least no sign of an outage.
+    found = next((code for name in names if (code := getattr(cause, name, None))), first)
+    if isinstance(found, int):
+        return f"number {found}"
+    return found if isinstance(found, str) and _CODE.fullmatch(found) else ""
 
 
 def _sentence(error: exc.DBAPIError) -> str:
