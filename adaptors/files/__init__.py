@@ -7,21 +7,20 @@ from adaptors.files.errors import FileExists, FormatError
 from adaptors.files.formats.composition import Occurs, Redefines
 from adaptors.files.formats.delimited import Delimited
 from adaptors.files.formats.edi import Segment
-from adaptors.files.formats.edifact import Edifact, EdifactMessage
+from adaptors.files.formats.edifact import EdifactInterchange, EdifactMessage
 from adaptors.files.formats.fixed_width import FixedWidth
 from adaptors.files.formats.json_lines import JsonLines
 from adaptors.files.formats.kinds import Bytes, Kind, Text
 from adaptors.files.formats.layout import Group
 from adaptors.files.formats.numbers import Binary, Number, Packed, Zoned
 from adaptors.files.formats.record import BadRecord, Record
-from adaptors.files.formats.x12 import X12, X12Group, X12Transaction
+from adaptors.files.formats.x12 import X12Group, X12Interchange, X12Transaction
 from adaptors.files.formats.xml import XmlRecord
 from adaptors.files.formats.xml_shape import Attribute, Content
 from adaptors.files.markers import Marker
 from adaptors.files.names import FileName
 
 __all__ = [
-    "X12",
     "Attribute",
     "BadRecord",
     "Binary",
@@ -30,7 +29,7 @@ __all__ = [
     "Content",
     "Delimited",
     "Drop",
-    "Edifact",
+    "EdifactInterchange",
     "EdifactMessage",
     "FileDropAdaptor",
     "FileExists",
@@ -49,6 +48,7 @@ __all__ = [
     "Segment",
     "Text",
     "X12Group",
+    "X12Interchange",
     "X12Transaction",
     "XmlRecord",
     "Zoned",

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files import (
-    X12,
     BadRecord,
-    Edifact,
+    EdifactInterchange,
     EdifactMessage,
     FormatError,
     Segment,
     X12Group,
+    X12Interchange,
     X12Transaction,
 )
 
@@ -30,7 +30,7 @@ ORDER = EdifactMessage(
         Segment.of("QTY", ("21", "5")),
     ),
 )
-INTERCHANGE = Edifact(
+INTERCHANGE = EdifactInterchange(
     syntax=("UNOC", "3"),
     sender=("4012345000009", "14"),
     recipient=("4098765000006", "14"),
@@ -45,15 +45,15 @@ EDIFACT = (
 )
 
 
-class Broken(Edifact, una=True, characters="|*.^ ~", line_end="\r\n"):
+class Broken(EdifactInterchange, una=True, characters="|*.^ ~", line_end="\r\n"):
     """With a service string advice of its own, and a line per segment."""
 
 
 def test_an_edifact_interchange_is_written_with_its_counts_and_reads_back() -> None:
     """UNT and UNZ are counted, service characters released, and the same bytes come out the second time."""
-    assert Edifact.encode_all([INTERCHANGE]) == EDIFACT
-    assert list(Edifact.decode_all(EDIFACT)) == [INTERCHANGE]
-    message = next(Edifact.decode_all(EDIFACT)).messages[0]
+    assert EdifactInterchange.encode_all([INTERCHANGE]) == EDIFACT
+    assert list(EdifactInterchange.decode_all(EDIFACT)) == [INTERCHANGE]
+    message = next(EdifactInterchange.decode_all(EDIFACT)).messages[0]
     assert [segment.value(4, 2) for segment in message.segments if segment.tag == "FTX"] == ["1+1: due"]
     assert (message.segments[0].value(3), message.segments[0].value(4), message.segments[0].value(1, 2)) == (
         "9",
@@ -69,9 +69,11 @@ segments = st.builds(
 )
 
 
-@pytest.mark.parametrize("form", [Edifact, Broken])
+@pytest.mark.parametrize("form", [EdifactInterchange, Broken])
 @given(found=st.lists(st.lists(segments, max_size=4), max_size=3))
-def test_any_segments_read_back_as_they_were_written(form: type[Edifact], found: list[list[Segment]]) -> None:
+def test_any_segments_read_back_as_they_were_written(
+    form: type[EdifactInterchange], found: list[list[Segment]]
+) -> None:
     """Whatever the texts hold of service characters, whichever these are, the segments and the bytes are the same."""
     messages = [
         EdifactMessage(reference=str(n), identifier=("X",), segments=tuple(one)) for n, one in enumerate(found, 1)
@@ -100,15 +102,15 @@ def test_any_segments_read_back_as_they_were_written(form: type[Edifact], found:
 def test_an_interchange_whose_counts_or_nesting_are_wrong_is_a_bad_record(old: bytes, new: bytes, reason: str) -> None:
     """A wrong count, reference or order of segments costs the interchange it is in; the next one is read."""
     broken = EDIFACT.replace(old, new)
-    first, second = Edifact.decode_each(broken + EDIFACT)
+    first, second = EdifactInterchange.decode_each(broken + EDIFACT)
     assert second == INTERCHANGE
     if not reason:
-        assert isinstance(first, Edifact)
+        assert isinstance(first, EdifactInterchange)
         return
     assert isinstance(first, BadRecord)
     assert first.raw == broken
-    with pytest.raises(FormatError, match=rf"Edifact record 1 \(interchange 'REF1'\).*{reason}"):
-        list(Edifact.decode_all(broken))
+    with pytest.raises(FormatError, match=rf"EdifactInterchange record 1 \(interchange 'REF1'\).*{reason}"):
+        list(EdifactInterchange.decode_all(broken))
 
 
 @pytest.mark.parametrize(
@@ -127,23 +129,25 @@ def test_an_interchange_whose_counts_or_nesting_are_wrong_is_a_bad_record(old: b
 def test_a_file_that_is_no_interchange_ends_the_reading(data: bytes, reason: str) -> None:
     """What cannot be cut into interchanges is an error that says how far it was understood."""
     with pytest.raises(FormatError, match=reason):
-        list(Edifact.decode_each(data))
+        list(EdifactInterchange.decode_each(data))
 
 
 def test_repetitions_of_syntax_version_4_are_refused_in_both_directions() -> None:
     """An asterisk would be a separator to one reader and a character to another."""
     data = EDIFACT.replace(b"UNOC:3", b"UNOC:4").replace(b"COSA", b"CO*A")
     with pytest.raises(FormatError, match=r"repetitions, .*, are not understood in syntax version 4"):
-        list(Edifact.decode_all(data))
+        list(EdifactInterchange.decode_all(data))
     message = ORDER.model_copy(update={"segments": (Segment.of("BGM", "a*b"),)})
     with pytest.raises(FormatError, match=r"segment BGM: '.*' .* separates repetitions"):
-        Edifact.encode_all([INTERCHANGE.model_copy(update={"syntax": ("UNOC", "4"), "messages": (message,)})])
+        EdifactInterchange.encode_all(
+            [INTERCHANGE.model_copy(update={"syntax": ("UNOC", "4"), "messages": (message,)})]
+        )
 
 
 @pytest.mark.parametrize(
     ("syntax", "text", "reason"),
     [
-        ("UNOA", "abc", r"Edifact record 1, segment BGM: 'a' \(U\+0061\) in 'abc' is not in UNOA"),
+        ("UNOA", "abc", r"EdifactInterchange record 1, segment BGM: 'a' \(U\+0061\) in 'abc' is not in UNOA"),
         ("UNOB", "ä", "is not in UNOB"),
         ("UNOC", "€", "is not in iso8859-1"),
         ("UNOC", "a\nb", r"U\+000A"),
@@ -155,7 +159,7 @@ def test_a_character_that_the_syntax_lacks_is_refused_and_never_replaced(syntax:
     message = ORDER.model_copy(update={"segments": (Segment.of("BGM", text),)})
     record = INTERCHANGE.model_copy(update={"syntax": (syntax, "3"), "messages": (message,)})
     with pytest.raises(FormatError, match=reason):
-        Edifact.encode_all([record])
+        EdifactInterchange.encode_all([record])
 
 
 def test_service_segments_are_written_by_the_envelope_alone() -> None:
@@ -163,7 +167,7 @@ def test_service_segments_are_written_by_the_envelope_alone() -> None:
     for segment in (Segment.of("UNT", "1"), Segment.of("BGM")):
         message = ORDER.model_copy(update={"segments": (segment,)})
         with pytest.raises(FormatError, match=f"a segment {segment.tag} of"):
-            Edifact.encode_all([INTERCHANGE.model_copy(update={"messages": (message,)})])
+            EdifactInterchange.encode_all([INTERCHANGE.model_copy(update={"messages": (message,)})])
 
 
 PURCHASE = X12Transaction(
@@ -171,7 +175,7 @@ PURCHASE = X12Transaction(
     control="0001",
     segments=(Segment.of("BEG", "00", "SA", "1001", "", "20261121"), Segment.of("PO1", "1", "5", "EA", "9.9")),
 )
-ACME = X12(
+ACME = X12Interchange(
     sender=("ZZ", "ACME"),
     receiver=("01", "123456789"),
     date="261121",
@@ -197,14 +201,14 @@ X12_FILE = (
 )
 
 
-class Lines(X12, separators="|>!", line_end="\n"):
+class Lines(X12Interchange, separators="|>!", line_end="\n"):
     """Other separators, and a line per segment."""
 
 
 def test_an_x12_interchange_is_written_with_its_counts_and_reads_back() -> None:
     """SE, GE and IEA are counted, ISA has its fixed lengths, and the same bytes come out the second time."""
-    assert X12.encode_all([ACME]) == X12_FILE
-    (again,) = X12.decode_all(X12_FILE)
+    assert X12Interchange.encode_all([ACME]) == X12_FILE
+    (again,) = X12Interchange.decode_all(X12_FILE)
     assert again == ACME
     assert again.groups[0].transactions[0].segments[0].value(3) == "1001"
 
@@ -245,9 +249,9 @@ def test_an_x12_interchange_whose_counts_or_numbers_are_wrong_is_a_bad_record(
     old: bytes, new: bytes, reason: str
 ) -> None:
     """A wrong count or control number is named with its interchange."""
-    (bad,) = X12.decode_each(X12_FILE.replace(old, new))
+    (bad,) = X12Interchange.decode_each(X12_FILE.replace(old, new))
     assert isinstance(bad, BadRecord)
-    assert "X12 record 1 (interchange 000000007): " in str(bad.error)
+    assert "X12Interchange record 1 (interchange 000000007): " in str(bad.error)
     assert reason in str(bad.error)
 
 
@@ -269,13 +273,16 @@ def test_an_x12_interchange_whose_counts_or_numbers_are_wrong_is_a_bad_record(
 def test_a_file_that_is_no_x12_interchange_ends_the_reading(data: bytes, reason: str) -> None:
     """Nothing behind a place that cannot be understood is left out in silence."""
     with pytest.raises(FormatError, match=reason):
-        list(X12.decode_each(data))
+        list(X12Interchange.decode_each(data))
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a*b", r"X12 record 1, segment BEG: '\*' \(U\+002A\) in 'a\*b' is a separator, and X12 has no escape"),
+        (
+            "a*b",
+            r"X12Interchange record 1, segment BEG: '\*' \(U\+002A\) in 'a\*b' is a separator, and X12 has no escape",
+        ),
         ("a:b", "is a separator"),
         ("ä", "is not in the characters of X12"),
         ("a\nb", "is not in the characters of X12"),
@@ -286,21 +293,21 @@ def test_a_text_that_holds_a_separator_is_refused_because_x12_has_no_escape(text
     changed = PURCHASE.model_copy(update={"segments": (Segment.of("BEG", text),)})
     group = ACME.groups[0].model_copy(update={"transactions": (changed,)})
     with pytest.raises(FormatError, match=reason):
-        X12.encode_all([ACME.model_copy(update={"groups": (group,)})])
+        X12Interchange.encode_all([ACME.model_copy(update={"groups": (group,)})])
 
 
 def test_what_pyx12_finds_wrong_is_not_written() -> None:
     """Two transaction sets with one control number are refused before anything is written."""
     group = ACME.groups[0].model_copy(update={"transactions": (PURCHASE, PURCHASE)})
     with pytest.raises(FormatError, match="0001 not unique"):
-        X12.encode_all([ACME.model_copy(update={"groups": (group,)})])
+        X12Interchange.encode_all([ACME.model_copy(update={"groups": (group,)})])
 
 
 @pytest.mark.parametrize(
     ("library", "extra", "use"),
     [
-        ("pydifact", "edifact", lambda: Edifact.encode_all([INTERCHANGE])),
-        ("pyx12", "x12", lambda: X12.encode_all([ACME])),
+        ("pydifact", "edifact", lambda: EdifactInterchange.encode_all([INTERCHANGE])),
+        ("pyx12", "x12", lambda: X12Interchange.encode_all([ACME])),
     ],
 )
 def test_a_library_that_is_not_installed_is_named_with_its_extra(
@@ -322,12 +329,18 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
         use()
 
 
+OWN = {"__module__": __name__}
+
+
 @pytest.mark.parametrize(
     ("declare", "reason"),
     [
-        (lambda: type("R", (Edifact,), {"__module__": __name__}, characters="::.? '", una=True), "six different"),
-        (lambda: type("R", (Edifact,), {"__module__": __name__}, characters="|*.^ ~"), "need una=True"),
-        (lambda: type("R", (X12,), {"__module__": __name__}, separators="*:*"), "three different signs"),
+        (
+            lambda: type("R", (EdifactInterchange,), {"__module__": __name__}, characters="::.? '", una=True),
+            "six different",
+        ),
+        (lambda: type("R", (EdifactInterchange,), {"__module__": __name__}, characters="|*.^ ~"), "need una=True"),
+        (lambda: type("R", (X12Interchange,), {"__module__": __name__}, separators="*:*"), "three different signs"),
     ],
 )
 def test_separators_that_cannot_work_are_refused_when_the_class_is_made(

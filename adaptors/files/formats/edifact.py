@@ -236,7 +236,7 @@ def _message(where: str, segments: list[Segment]) -> dict[str, Any]:
     }
 
 
-class Edifact(DeclaredRecord):
+class EdifactInterchange(DeclaredRecord):
     r"""An interchange of EDIFACT messages, with `pip install 'legacy-event-adaptor-toolkit[edifact]'`.
 
     What stands in UNB: `syntax`, such as ("UNOC", "3"), whose first part says the encoding; `sender` and `recipient`,

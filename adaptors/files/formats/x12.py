@@ -202,7 +202,7 @@ def _runs(where: str, segments: Sequence[Segment], first: str, last: str) -> Ite
         raise FormatError(f"{where}: there is no {last} after {first}")
 
 
-class X12(DeclaredRecord):
+class X12Interchange(DeclaredRecord):
     r"""An interchange of X12 transaction sets, with `pip install 'legacy-event-adaptor-toolkit[x12]'`.
 
     What stands in ISA: `sender` and `receiver` with their qualifiers, such as ("ZZ", "ACME"); `date` and `time` as in
