@@ -39,8 +39,13 @@ POINTS: Mapping[str, str] = MappingProxyType(
 )
 """Every crash point, in the order of an event's life, with what is true there. The prefix names a family."""
 
-DOUBTFUL = frozenset({"sql.made", "sql.committed", "soap.calling", "soap.sent", "soap.answered"})
-"""Where a crash may leave no trace that tells whether the effect happened; for sql, if the ledger is elsewhere."""
+DOUBTFUL = frozenset(
+    {"sql.made", "sql.committed", "files.dropped", "files.marked", "soap.calling", "soap.sent", "soap.answered"}
+)
+"""Where a crash may leave no trace that tells whether the effect happened.
+
+For sql only if the ledger is elsewhere, for files only if the drop is on a server.
+"""
 
 
 class _Armed:

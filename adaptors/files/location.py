@@ -48,8 +48,9 @@ class Location:
     def server(self) -> str:
         """The URL of the server alone."""
         user = "" if self.user is None else f"{self.user}@"
+        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{user}{self.host}{port}"
+        return f"{self.scheme}://{user}{host}{port}"
 
     def within(self, folder: str) -> str:
         """The URL of another folder of the server."""

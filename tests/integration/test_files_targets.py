@@ -1,10 +1,6 @@
-"""The same drop on every kind of target: this host, SFTP and FTP servers with their habits, each a real server.
+"""The same drop on every kind of server, with their habits; what arrives is seen in a folder of this machine."""
 
-All serve this machine's files, so what arrives is seen in a folder.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,103 +11,21 @@ from adapter_sdk.family import Applied, Claim, Outcome
 from adaptors.files import FileDropAdaptor, FileExists
 from adaptors.files.targets.remote import RemoteFolder
 from tests.file_drops import Controlled, MakePlace, Marked, Notes, Refusing, Replacing, Same, error_of, places
-from tests.pki import Authority
-from tests.services import ftpd, samba, sftp_that_overwrites, sshd
-from tests.services.missing import Missing, skip_or_fail
+from tests.file_servers import HABITS, SERVERS, FileServer
 from tests.services.run import Run
 
-Where = Callable[[Path], dict[str, Any]]
 
-
-@contextmanager
-def on_sftp(run: Run, *options: str) -> Iterator[Where]:
-    """OpenSSH, with options of sftp-server(8)."""
-    try:
-        server = sshd.start(run, options)
-    except Missing as missing:
-        skip_or_fail(missing)
-    with server.server:
-        yield lambda drop: {
-            "drop": f"sftp://{server.user}@127.0.0.1:{server.port}{drop}",
-            "key_file": server.key,
-            "known_hosts": server.known_hosts,
-        }
-
-
-@contextmanager
-def on_sftp_that_overwrites(run: Run) -> Iterator[Where]:
-    """A server that is not OpenSSH."""
-    known_hosts = run.folder / f"known_hosts_{run.worker}"
-    with sftp_that_overwrites.running(known_hosts) as port:
-        yield lambda drop: {
-            "drop": f"sftp://{sftp_that_overwrites.USER}@127.0.0.1:{port}{drop}",
-            "password": sftp_that_overwrites.PASSWORD,
-            "known_hosts": known_hosts,
-        }
-
-
-@contextmanager
-def on_ftp(run: Run, **habits: Any) -> Iterator[Where]:
-    """FTP in the clear; the login begins in the folder of all tests."""
-    with ftpd.running(run.folder, **habits) as port:
-        yield lambda drop: {
-            "drop": f"ftp://{ftpd.USER}@127.0.0.1:{port}/~/{drop.relative_to(run.folder)}",
-            "password": ftpd.PASSWORD,
-        }
-
-
-@contextmanager
-def on_ftps(run: Run) -> Iterator[Where]:
-    """FTP over TLS."""
-    folder = run.folder / f"ftps-{run.worker}"
-    folder.mkdir()
-    authority = Authority(folder)
-    with ftpd.running(Path("/"), tls=authority.identity("ftpd")) as port:
-        yield lambda drop: {
-            "drop": f"ftps://{ftpd.USER}@127.0.0.1:{port}{drop}",
-            "password": ftpd.PASSWORD,
-            "ca_file": authority.cert,
-        }
-
-
-@contextmanager
-def on_smb(run: Run) -> Iterator[Where]:
-    """Samba."""
-    try:
-        server = samba.start(run, run.folder)
-    except Missing as missing:
-        skip_or_fail(missing)
-    with server.server:
-        yield lambda drop: {
-            "drop": f"smb://{server.user}@127.0.0.1:{server.port}/{samba.SHARE}/{drop.relative_to(run.folder)}",
-            "password": samba.PASSWORD,
-        }
-
-
-TARGETS: dict[str, Callable[[Run], AbstractContextManager[Where]]] = {
-    "sftp": on_sftp,
-    "sftp without posix-rename and fsync": lambda run: on_sftp(run, "-P", "posix-rename,fsync"),
-    "sftp that overwrites": on_sftp_that_overwrites,
-    "ftp": on_ftp,
-    "ftp without MLST": lambda run: on_ftp(run, without=("MLST", "MLSD")),
-    "ftp without MLST and SIZE": lambda run: on_ftp(run, without=("MLST", "MLSD", "SIZE")),
-    "ftp that refuses to overwrite": lambda run: on_ftp(run, refuses=True),
-    "ftps": on_ftps,
-    "smb": on_smb,
-}
-
-
-@pytest.fixture(scope="module", params=TARGETS)
-def where(request: pytest.FixtureRequest, service_run: Run) -> Iterator[Where]:
-    """Settings that lead to a folder through one kind of server."""
-    with TARGETS[request.param](service_run) as where:
-        yield where
+@pytest.fixture(scope="module", params=SERVERS | HABITS)
+def server(request: pytest.FixtureRequest, service_run: Run) -> Iterator[FileServer]:
+    """One kind of server."""
+    with (SERVERS | HABITS)[request.param](service_run) as server:
+        yield server
 
 
 @pytest.fixture
-def make_place(tmp_path: Path, where: Where) -> Iterator[MakePlace]:
+def make_place(tmp_path: Path, server: FileServer) -> Iterator[MakePlace]:
     """Makes a place with empty folders for an adaptor class."""
-    with places(tmp_path, where) as make:
+    with places(tmp_path, server.settings) as make:
         yield make
 
 

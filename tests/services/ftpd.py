@@ -1,16 +1,63 @@
-"""An FTP server in a thread of the test, with the habits of others: pyftpdlib."""
+"""An FTP server with the habits of others: pyftpdlib in a process of its own (`python -m tests.services.ftpd`)."""
 
+import argparse
 import os
-import threading
+import socket
+import sys
 import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.pki import Identity
+from tests.services.ports import free_port
+from tests.services.run import Run
+from tests.services.supervised import Supervised, start_on_free_ports
 
-with warnings.catch_warnings():
+USER, PASSWORD = "tester", "correct horse"
+
+
+@dataclass(frozen=True, slots=True)
+class FtpServer:
+    """Where it listens; `USER` may log in with `PASSWORD`."""
+
+    server: Supervised
+    port: int
+
+
+def start(
+    run: Run, root: Path, *, without: Collection[str] = (), refuses: bool = False, tls: Identity | None = None
+) -> FtpServer:
+    """Serves `root`, where a login begins. About 300 ms.
+
+    `without`: commands that it does not know. `refuses`: it does not rename over what is there.
+    """
+
+    def launch() -> FtpServer:
+        server = Supervised("ftpd", run.log("ftpd"))
+        port = free_port()
+        command = [sys.executable, "-m", "tests.services.ftpd", str(port), str(root), "--without", *without]
+        command += ["--refuses"] if refuses else []
+        command += ["--tls", str(tls.both)] if tls else []
+        # The server is started in a folder of its own, and finds itself by the path of this one.
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        server.start(command, environment=environment)
+        server.wait_ready(lambda: _greets(port))
+        return FtpServer(server, port)
+
+    return start_on_free_ports(launch)
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            return connection.recv(3) == b"220"
+    except OSError:
+        return False
+
+
+def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, tls: str | None) -> None:
     # It stands on asyncore, of which Python 3.11 says that it will go.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.authorizers import DummyAuthorizer
@@ -18,42 +65,29 @@ with warnings.catch_warnings():
     from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
     from pyftpdlib.servers import FTPServer
 
-USER, PASSWORD = "tester", "correct horse"
+    class Refusing(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
+        def rename(self, src: str, dst: str) -> None:
+            if os.path.lexists(dst):
+                raise FilesystemError("it exists")
+            super().rename(src, dst)
 
-
-class _Refusing(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
-    """Does not rename over what is there."""
-
-    def rename(self, src: str, dst: str) -> None:
-        if os.path.lexists(dst):
-            raise FilesystemError("it exists")
-        super().rename(src, dst)
-
-
-@contextmanager
-def running(
-    root: Path, *, without: Collection[str] = (), refuses: bool = False, tls: Identity | None = None
-) -> Iterator[int]:
-    """Serves `root`, where a login begins; the port. `without`: commands that it does not know."""
     authorizer = DummyAuthorizer()
-    authorizer.add_user(USER, PASSWORD, str(root), perm="elradfmwMT")
+    authorizer.add_user(USER, PASSWORD, root, perm="elradfmwMT")
     base = TLS_FTPHandler if tls else FTPHandler
-    facts: dict[str, Any] = {"authorizer": authorizer, "use_sendfile": False}
+    facts: dict[str, Any] = {"authorizer": authorizer, "abstracted_fs": Refusing if refuses else AbstractedFS}
+    facts["auth_failed_timeout"] = 0.1  # seconds until it says so
     facts["proto_cmds"] = {name: what for name, what in base.proto_cmds.items() if name not in without}
-    if refuses:
-        facts["abstracted_fs"] = _Refusing
     if tls:
-        facts |= {"certfile": str(tls.both), "tls_control_required": True, "tls_data_required": True}
-    server = FTPServer(("127.0.0.1", 0), type("Handler", (base,), facts))
-    stop = threading.Event()
+        facts |= {"certfile": tls, "tls_control_required": True, "tls_data_required": True}
+    FTPServer(("127.0.0.1", port), type("Handler", (base,), facts)).serve_forever()
 
-    def serve() -> None:
-        while not stop.is_set():
-            server.serve_forever(timeout=0.05, blocking=False)
 
-    thread = threading.Thread(target=serve, name="ftpd", daemon=True)
-    thread.start()
-    yield server.address[1]
-    stop.set()
-    thread.join(5)
-    server.close_all()
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("root")
+    parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--refuses", action="store_true")
+    parser.add_argument("--tls")
+    asked = parser.parse_args()
+    _serve(asked.port, asked.root, asked.without, refuses=asked.refuses, tls=asked.tls)

@@ -76,7 +76,7 @@ class FtpDoor:
                 raise ConfigError(f"{server} refuses the login: check [files] drop and password") from error
             raise ConfigError(f"{server} refuses: {error}") from error
         except (ftplib.Error, EOFError, ssl.SSLError) as error:
-            raise ConnectionError(f"{server}: {error or type(error).__name__}") from error
+            raise ConnectionError(str(error) or type(error).__name__) from error
 
 
 class FtpSession:

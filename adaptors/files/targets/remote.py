@@ -173,7 +173,7 @@ class RemoteTarget:
         drop = PurePosixPath(location.folder)
         self._staging = str(staging or drop.parent / f".{drop.name}.staging")
         self._door = door
-        self._pool = SessionPool(door.connect)
+        self._pool = SessionPool(self._connect)
         self._one_at_a_time = threading.Lock()
         self._looks: threading.Lock | None = self._one_at_a_time
 
@@ -216,6 +216,13 @@ class RemoteTarget:
     def close(self) -> None:
         """Close the idle sessions."""
         self._pool.close()
+
+    def _connect(self) -> Session:
+        try:
+            return self._door.connect()
+        except OSError as error:
+            lost = TimeoutError if isinstance(error, TimeoutError) else ConnectionError
+            raise lost(f"{self._location.server}: {error.strerror or error}") from error
 
     def _folders(self, session: Session) -> tuple[RemoteFolder, RemoteFolder]:
         return (

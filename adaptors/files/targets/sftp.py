@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.location import Location
@@ -49,22 +49,39 @@ class SftpDoor:
         try:
             client.load_system_host_keys(str(self._settings.known_hosts))
             client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            key = self._key()
             with self._refusals():
-                self._log_in(client)
+                self._log_in(client, key)
             return SftpSession(client, self._settings.timeout)
         except BaseException:
             client.close()
             raise
 
-    def _log_in(self, client: "paramiko.SSHClient") -> None:
+    def _key(self) -> "paramiko.PKey | None":
+        import paramiko
+        from paramiko.pkey import UnknownKeyType
+
+        path = self._settings.key_file
+        if path is None:
+            return None
+        # It says that it takes text, and takes bytes alone.
+        password: Any = self._settings.key_password and self._settings.key_password.get_secret_value().encode()
+        try:
+            return paramiko.PKey.from_path(path, password)
+        except (paramiko.SSHException, UnknownKeyType, OSError, TypeError, ValueError) as error:
+            # Each kind of key has errors of its own, for a file that is none and for a password that is missing.
+            raise ConfigError(
+                f"[files] key_file: {path} cannot be read; if it is encrypted, give its key_password ({error})"
+            ) from error
+
+    def _log_in(self, client: "paramiko.SSHClient", key: "paramiko.PKey | None") -> None:
         settings, timeout = self._settings, self._settings.timeout
         client.connect(
             self._location.host,
             self._location.port,
             self._location.user,
             settings.password.get_secret_value() if settings.password else None,
-            key_filename=str(settings.key_file) if settings.key_file else None,
-            passphrase=settings.key_password.get_secret_value() if settings.key_password else None,
+            key,
             timeout=timeout,
             banner_timeout=timeout,
             auth_timeout=timeout,
@@ -87,19 +104,15 @@ class SftpDoor:
                 f"{server} has another host key than {self._settings.known_hosts} says: "
                 "ask its owner whether it was changed, and until then send nothing there"
             ) from error
-        except paramiko.PasswordRequiredException as error:
-            raise ConfigError(f"[files] key_file: {self._settings.key_file} is encrypted; give key_password") from error
         except paramiko.AuthenticationException as error:
             # A line that is cut during the login is an AuthenticationException, too.
             if isinstance(error, paramiko.BadAuthenticationType) or str(error).startswith("Authentication failed."):
                 raise ConfigError(f"{server} refuses the login: check [files] user, password and key_file") from error
-            raise ConnectionError(f"{server}: {error}") from error
+            raise ConnectionError(str(error)) from error
         except (paramiko.SSHException, EOFError) as error:
             if not self._is_known():
                 raise ConfigError(self._unknown()) from error
-            raise ConnectionError(f"{server}: {error or type(error).__name__}") from error
-        except ValueError as error:
-            raise ConfigError(f"[files] key_file: {self._settings.key_file} cannot be read: {error}") from error
+            raise ConnectionError(str(error) or type(error).__name__) from error
 
     def _is_known(self) -> bool:
         import paramiko

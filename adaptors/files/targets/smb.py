@@ -1,5 +1,6 @@
 """The way to a Windows share, or one of Samba: SMB 2 and 3 through smbprotocol, always signed."""
 
+import errno
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,13 @@ class SmbDoor:
 
     def connect(self) -> "SmbSession":
         """Log in and reach the share."""
-        from smbprotocol.exceptions import BadNetworkName, LogonFailure, SMBAuthenticationError, SMBException
+        from smbprotocol.exceptions import (
+            BadNetworkName,
+            LogonFailure,
+            SMBAuthenticationError,
+            SMBException,
+            SMBOSError,
+        )
 
         from adaptors.files.targets.smb_session import SmbSession
 
@@ -40,12 +47,11 @@ class SmbDoor:
         except (LogonFailure, SMBAuthenticationError) as error:
             session.close()
             raise ConfigError(f"{self._location.server} refuses the login: check [files] drop and password") from error
-        except BadNetworkName as error:
-            session.close()
-            raise ConfigError(f"[files] drop: {self._location.server} has no share of that name") from error
         except (SMBException, ValueError) as error:
             session.close()
-            raise ConnectionError(f"{self._location.server}: {error}") from error
+            if isinstance(error, BadNetworkName) or (isinstance(error, SMBOSError) and error.errno == errno.ENOENT):
+                raise ConfigError(f"[files] drop: {self._location.server} has no share of that name") from error
+            raise ConnectionError(str(error)) from error
         except BaseException:
             session.close()
             raise
