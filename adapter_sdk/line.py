@@ -12,7 +12,7 @@ import structlog
 
 from adapter_sdk.errors import AdaptorError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.base import Entry, Ledger
+from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
 from adapter_sdk.work import FromLedger
@@ -119,11 +119,14 @@ class Line:
         return pause
 
     def _wait(self, entry: Entry) -> float:
-        """Seconds until an event is due. The clock is asked once, and a clock that was put back cannot delay it."""
+        """Seconds until an event is due. The clock is asked once, and a clock that was put back cannot delay it.
+
+        Nor can one that was put forward have a doubt asked for too early: that waits its time from the first look.
+        """
         if entry.due_at is None:
             return 0.0
         planned = max(0.0, entry.due_at - entry.updated_at)
-        left = min(max(0.0, entry.due_at - self._clock()), planned)
+        left = planned if entry.state is State.IN_DOUBT else min(max(0.0, entry.due_at - self._clock()), planned)
         return self._due.setdefault(_mark(entry), time.monotonic() + left) - time.monotonic()
 
     def _give_out(self, first: Entry) -> int:

@@ -52,7 +52,7 @@ class Outage:
         """The backend could not be reached. Only the first call of an outage says so."""
         with self._lock:
             if self._since is None:
-                self._since = self._clock()
+                self._since = time.monotonic()
                 log.error("backend down", adaptor=self._adaptor, error=str(error))
                 self._announce(BackendDown(adaptor=self._adaptor, error=str(error)))
 
@@ -62,7 +62,7 @@ class Outage:
             return
         with self._lock:
             if self._since is not None:
-                seconds = round(self._clock() - self._since, 3)
+                seconds = round(time.monotonic() - self._since, 3)
                 self._since = None
                 log.info("backend up", adaptor=self._adaptor, seconds=seconds)
                 self._announce(BackendUp(adaptor=self._adaptor, seconds=seconds))

@@ -6,11 +6,12 @@ from typing import Protocol
 
 import structlog
 
+from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BrokerError, PermanentError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, Reply, State
-from adapter_sdk.outcomes import reason_of
+from adapter_sdk.outcomes import reason_of, settle_delay
 from adapter_sdk.replies import reply_message
 from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Confirm, Message
@@ -30,7 +31,7 @@ class Outbox:
 
     def __init__(
         self,
-        adaptor: str,
+        adaptor: Adaptor,
         ledger: Ledger,
         publish: Publish,
         *,
@@ -38,7 +39,12 @@ class Outbox:
         replies_required: bool,
         clock: Callable[[], float],
     ) -> None:
-        self._name = adaptor
+        self._name = adaptor.name
+        self._settle = {
+            handler.event_type: settle_delay(handler)
+            for handler in adaptor._handlers.values()
+            if handler.verify is not None
+        }
         self._ledger = ledger
         self._publish = publish
         self._exchange = exchange
@@ -54,11 +60,17 @@ class Outbox:
         if entry.state is State.APPLIED:
             return self.reply_messages(entry.replies, entry.correlation_id)
         if entry.state in (State.WAITING, State.IN_DOUBT) and entry.message is not None:
-            delay = (entry.due_at or now) - now
-            # An overdue attempt begins at once; one whose time has not come goes round through the shortest wait.
-            queue = self._name if delay <= 0 else retry_queue(self._name, RESEND_DELAY)
-            return [copy_to(queue, entry.message, entry.attempts)]
+            return [copy_to(self._queue_for(entry, now), entry.message, entry.attempts)]
         return []
+
+    def _queue_for(self, entry: Entry, now: float) -> str:
+        """An overdue attempt begins at once; one whose time has not come goes round through the shortest wait.
+
+        A doubt waits for its question anew: if the clock has jumped it is not as old as it looks.
+        """
+        if entry.state is State.IN_DOUBT and entry.type in self._settle:
+            return retry_queue(self._name, self._settle[entry.type])
+        return self._name if (entry.due_at or now) <= now else retry_queue(self._name, RESEND_DELAY)
 
     def send(self, batch: Sequence[Work]) -> None:
         """Publish what the works have for the broker, all together. Raises BrokerError if a copy is not taken.
@@ -103,7 +115,8 @@ class Outbox:
         (work,) = works
         log.error("message cannot be sent", error=str(error), **work.facts())
         if work.end is not None and work.end.state is not State.APPLIED:
-            end = replace(work.end, state=State.DEAD, unsent=False, due_at=None, reason=reason_of(error))
+            state = work.end.state if work.end.state is State.IN_DOUBT else State.DEAD
+            end = replace(work.end, state=state, unsent=False, due_at=None, reason=reason_of(error))
             self._ledger.record([end], self._clock())
 
     def _settled(self, work: Work, fates: Iterable[tuple[Message, Confirm]]) -> bool:

@@ -35,7 +35,7 @@ from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import BUSY_DELAY, RESEND_DELAY, attempts_of, copy_to, dead_queue, retry_queue
 from adapter_sdk.transport.base import Delivery, Message
-from adapter_sdk.work import InHand, Work, correlation_of, first_of_each_key
+from adapter_sdk.work import FromLedger, InHand, Work, correlation_of, first_of_each_key
 
 log = structlog.get_logger("adaptor")
 
@@ -83,7 +83,7 @@ class Pipeline:
         self._ledger = ledger
         self._admission = Admission(adaptor, ledger, limits, retry, clock)
         self._outbox = Outbox(
-            adaptor.name, ledger, publish, exchange=exchange, replies_required=replies_required, clock=clock
+            adaptor, ledger, publish, exchange=exchange, replies_required=replies_required, clock=clock
         )
         self._clock = clock
         self._sleep = sleep
@@ -182,7 +182,7 @@ class Pipeline:
         """
         now = self._clock()
         swept = 0
-        for entry in self._ledger.unsent(now - _LEFT_BEHIND, limit=100):
+        for entry in self._ledger.unsent(now - _LEFT_BEHIND, limit=100, after=now + _LEFT_BEHIND):
             if entry.state is State.CLAIMED:
                 continue
             with self._in_hand.hold([entry.key]):
@@ -256,19 +256,10 @@ class Pipeline:
         if work.refusal is None and work.handler is not None and work.event is not None:
             work.claim = self._claim_of(work, entry.token, attempt, now)
             work.claim.evidence, work.claim.replies, work.claim.in_doubt = entry.evidence, entry.replies, in_doubt
-            work.refusal = self._not_now(work.claim, entry, work.policy, now)
+            work.refusal = _not_now(work, work.claim, entry)
         if work.refusal is not None:
             self._fail(work, work.refusal, in_doubt, attempt)
             work.claim = None
-
-    def _not_now(self, claim: Claim, entry: Entry, policy: RetryPolicy, now: float) -> Exception | None:
-        """Why a granted claim is not to be worked on: its attempts are used up, or its doubt has not settled yet."""
-        asks = claim.in_doubt and claim.handler.verify is not None
-        if claim.attempt > most_attempts(policy, asks=asks):
-            return AttemptsUsedUp(f"the process ended during attempt {claim.attempt - 1}, the last one allowed")
-        if asks and now < entry.updated_at + claim.handler.settle:
-            return NotSettledYet("an earlier attempt is in doubt; `verify` is asked when it has settled")
-        return None
 
     # --- effect ---
 
@@ -368,6 +359,23 @@ class Pipeline:
             if not kept:
                 work.released, work.outbox = True, []
                 log.warning("claim lost", error="another worker recorded this event", **work.facts())
+
+
+def _not_now(work: Work, claim: Claim, entry: Entry) -> Exception | None:
+    """Why a granted claim is not to be worked on: its attempts are used up, or its doubt has not settled yet."""
+    asks = claim.in_doubt and claim.handler.verify is not None
+    if claim.attempt > most_attempts(work.policy, asks=asks):
+        return AttemptsUsedUp(f"the process ended during attempt {claim.attempt - 1}, the last one allowed")
+    if asks and not _has_settled(work, entry):
+        return NotSettledYet("an earlier attempt is in doubt; `verify` is asked when it has settled")
+    return None
+
+
+def _has_settled(work: Work, entry: Entry) -> bool:
+    """Whether a doubtful event has waited out `settle`. The broker or the line has timed that: a clock may jump."""
+    if isinstance(work.delivery.receipt, FromLedger):
+        return entry.state is State.IN_DOUBT
+    return attempts_of(work.delivery.message.headers) == entry.attempts - 1
 
 
 def _try_at_once(outcome: Outcome, policy: RetryPolicy, tries: int) -> bool:

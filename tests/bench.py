@@ -100,6 +100,7 @@ class Bench:
     ) -> None:
         retry = retry or RetryPolicy(immediate=0, delays=(5, 30))
         self.now = 1_000_000.0
+        self.jump = 0.0
         self.slept: list[float] = []
         self.queue: deque[Message] = deque()
         self.held: list[tuple[float, Message]] = []
@@ -123,7 +124,7 @@ class Bench:
         self.family = self._family_of()
         self.family.bind(self._adaptor())
         self.ledger = self._ledger_of(self.family)
-        self.ledger.clock = lambda: self.now
+        self.ledger.clock = self.clock
         if isinstance(self.ledger, BenchLedger):
             self.ledger.crash = self.crash
         effects = self.family.apply
@@ -138,10 +139,14 @@ class Bench:
             self.family,
             self.ledger,
             self.publish,
-            clock=lambda: self.now,
+            clock=self.clock,
             sleep=self.slept.append,
             **self._options,
         )
+
+    def clock(self) -> float:
+        """The wall clock of the adaptor, which may jump; the broker's waiting times do not."""
+        return self.now + self.jump
 
     def close(self) -> None:
         """Let go of files and connections."""

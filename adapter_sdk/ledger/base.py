@@ -3,6 +3,7 @@
 The decision is pure and stands in `decide`; where the rows live is the business of the stores beside this file.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -249,8 +250,11 @@ class Ledger(Journal, Protocol):
         """Keep a message that has no row of its own (unreadable, unknown type, conflicting) as a dead letter."""
         ...
 
-    def unsent(self, before: float, limit: int) -> list[Entry]:
-        """Entries with unconfirmed messages that nothing has changed since `before`."""
+    def unsent(self, before: float, limit: int, after: float = math.inf) -> list[Entry]:
+        """Entries with unconfirmed messages that nothing has changed since `before`.
+
+        Those that were changed later than `after` belong to them, too: a clock was wrong then, or is now.
+        """
         ...
 
     def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:

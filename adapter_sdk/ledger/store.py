@@ -4,6 +4,7 @@ What differs between databases (connecting, the name of the binary type) is behi
 standard library's SQLite and shared.py for SQLAlchemy.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -170,14 +171,14 @@ class SqlLedger:
             if not rows.run(schema.INSERT, [row_of(entry, self.adaptor)]):
                 rows.run(schema.BACK_TO_DEAD, [row_of(entry, self.adaptor)])
 
-    def unsent(self, before: float, limit: int) -> list[Entry]:
+    def unsent(self, before: float, limit: int, after: float = math.inf) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
         with self._table() as table:
             return table.select(
                 # Replies that nobody takes may stand there for days; what waits to be worked on goes first.
-                "unsent = 1 AND updated_at < :before "
+                "unsent = 1 AND (updated_at < :before OR updated_at > :after) "
                 "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at LIMIT :limit",
-                {"before": before, "limit": limit},
+                {"before": before, "limit": limit, "after": after},
             )
 
     def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:

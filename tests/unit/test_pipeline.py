@@ -726,6 +726,79 @@ def _fail(_: Sequence[Message]) -> None:
     raise BrokerError("connection lost")
 
 
+@pytest.mark.parametrize("jump", [7200.0, -7200.0], ids=["forward", "back"])
+class TestAClockThatJumps:
+    """The broker times what waits, and the adaptor's clock decides nothing."""
+
+    def _die_in_a_call(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        effect = Direct.effect
+
+        def call_and_die(self: Direct, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+            with journal.transaction() as transaction:
+                transaction.note(claim.key, claim.token, State.CALLING, {})
+            effect(self, claim, journal)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Direct, "effect", call_and_die)
+            with pytest.raises(Killed):
+                bench.step()
+        bench.restart()
+
+    def test_a_doubt_has_its_whole_time(self, bench: Bench, jump: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After a crash in a call `verify` is asked when `settle` seconds have passed, not earlier or much later."""
+        Erp.answers = {"a": Booked(order_id="a")}
+        bench.send(checked("a"))
+        self._die_in_a_call(bench, monkeypatch)
+        bench.jump = jump
+        bench.step()
+        assert not Erp.asked
+        assert [until - bench.now for until, _ in bench.held] == [30]
+        bench.jump = -jump
+        bench.wait(30)
+        bench.step()
+        assert Erp.asked == ["a"]
+        assert state_of(bench, checked("a")) is State.APPLIED
+
+    def test_a_doubt_whose_copy_never_left(self, bench: Bench, jump: float) -> None:
+        """The sweep does not shorten the time of a doubt, and a copy that was never sent waits as long."""
+        Erp.script = {"a": [InDoubt("no answer")]}
+        Erp.answers = {"a": Booked(order_id="a")}
+        bench.publishing = _fail
+        bench.send(checked("a"))
+        with pytest.raises(BrokerError):
+            bench.step()
+        bench.queue.clear()
+        bench.publishing = lambda _: None
+        bench.jump = jump
+        assert bench.pipeline.sweep() == 1
+        assert [until - bench.now for until, _ in bench.held] == [30]
+        bench.run()
+        assert Erp.asked == ["a"]
+        assert state_of(bench, checked("a")) is State.APPLIED
+
+    def test_an_attempt_that_waits(self, bench: Bench, jump: float) -> None:
+        """A planned attempt is made when the broker gives the event back."""
+        Erp.script = {"a": [TransientError("x")]}
+        bench.send(placed("a"))
+        bench.step()
+        bench.jump = jump
+        bench.wait(5)
+        bench.step()
+        assert state_of(bench, placed("a")) is State.APPLIED
+
+    def test_replies_that_a_dead_process_left(self, bench: Bench, jump: float) -> None:
+        """They go out with the next sweep, also if they were noted at a time that has not come yet."""
+        bench.publishing = _fail
+        bench.send(placed("a"))
+        with pytest.raises(BrokerError):
+            bench.step()
+        bench.publishing = lambda _: None
+        bench.jump = jump
+        assert bench.pipeline.sweep() == 1
+        assert bench.reply_ids() == {reply_id("erp", placed("a").key, 0)}
+
+
 class TestSweep:
     def test_replies_that_a_dead_process_left_are_published(self, bench: Bench) -> None:
         """Replies recorded and not sent go out with the sweep, with their ids, after a while."""
