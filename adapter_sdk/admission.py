@@ -12,16 +12,16 @@ import structlog
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import Limits, Opened, open_envelope
-from adapter_sdk.errors import ConflictingEvent, InvalidData, MalformedEvent, UnknownEventType
+from adapter_sdk.errors import ConflictingEvent, InvalidData, LedgerError, MalformedEvent, UnknownEventType
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.base import Entry, Ledger, State
+from adapter_sdk.ledger.base import Entry, Ledger, Record, State
 from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.ordering import declared_order, order_key
-from adapter_sdk.outcomes import reason_of
+from adapter_sdk.outcomes import NoLongerWanted, reason_of
 from adapter_sdk.retry import RetryPolicy
-from adapter_sdk.topology import copy_to
+from adapter_sdk.topology import attempts_of, copy_to
 from adapter_sdk.transport.base import Delivery, Message
-from adapter_sdk.work import Work, correlation_of, facts_of
+from adapter_sdk.work import FromLedger, Work, correlation_of, facts_of
 
 log = structlog.get_logger("adaptor")
 
@@ -41,17 +41,22 @@ class Admission:
         self._clock = clock
 
     def admit(self, deliveries: Sequence[Delivery]) -> tuple[list[Work], list[Delivery]]:
-        """The works that the deliveries are, and the deliveries that are done with: set aside or passed over."""
+        """The works that the deliveries are, and the deliveries that are done with: set aside or passed over.
+
+        Raises LedgerError.
+        """
         works, done = [], []
         for delivery in deliveries:
             try:
                 work = self._route(delivery, open_envelope(delivery.message, self._limits))
             except MalformedEvent as error:
-                self._set_aside_unreadable(delivery.message, error)
+                self._set_aside_unreadable(delivery, error)
                 work = None
+            except LedgerError:
+                raise
             except Exception as error:  # noqa: BLE001  # a bug that one message meets must not hold up all others
                 unread = MalformedEvent(f"reading it met a bug in the toolkit: {type(error).__name__}: {error}")
-                self._set_aside_unreadable(delivery.message, unread, bug=error)
+                self._set_aside_unreadable(delivery, unread, bug=error)
                 work = None
             if work is None:
                 done.append(delivery)
@@ -66,21 +71,37 @@ class Admission:
             refusal = UnknownEventType(f"no handler of {self._name} takes {opened.type!r}; it takes {known}")
             return Work(delivery, opened, None, self._retry, refusal=refusal)
         where = handler.options.where
-        if where is not None and not where.matches(opened.fields()):
-            log.info("passed over", reason="does not match `where`", **facts_of(opened))
-            return None
         work = Work(delivery, opened, handler, handler.options.retry or self._retry)
+        if where is not None and not where.matches(opened.fields()):
+            if not self._is_begun(delivery, opened.key):
+                log.info("passed over", reason="does not match `where`", **facts_of(opened))
+                return None
+            work.refusal = NoLongerWanted("it was begun when `where` said otherwise; now `where` does not match it")
         try:
             work.event = opened.validate(handler.data_type)
         except Exception as error:  # noqa: BLE001 - a validator of the event data may itself have a bug
-            work.refusal = error
+            work.refusal = work.refusal or error
         try:
             work.order_key = order_key(self._ordered_by, opened, work.event)
         except InvalidData as error:
             work.refusal = work.refusal or error
         return work
 
-    def _set_aside_unreadable(self, message: Message, error: MalformedEvent, bug: Exception | None = None) -> None:
+    def _is_begun(self, delivery: Delivery, key: Key) -> bool:
+        """Whether the ledger waits for the end of this event. Passed over, it would wait for ever, and its line too."""
+        if not delivery.redelivered and not attempts_of(delivery.message.headers):
+            return False
+        entry = self._ledger.get(key)
+        return entry is not None and entry.state not in (State.APPLIED, State.DEAD, State.DISCARDED)
+
+    def _set_aside_unreadable(self, delivery: Delivery, error: MalformedEvent, bug: Exception | None = None) -> None:
+        message, receipt = delivery.message, delivery.receipt
+        if isinstance(receipt, FromLedger):  # a limit has become stricter since it was held
+            reason = reason_of(error)
+            end = Record(key=receipt.key, token=receipt.token, state=State.DEAD, reason=reason, error=str(error))
+            self._ledger.record([end], self._clock())
+            log.error("dead letter", reason=reason, error=str(error), event_id=receipt.key.id, exc_info=bug)
+            return
         # Of the message as a copy has it: delivered again, or put back to work, it is the same dead letter.
         digest = hashlib.sha256(pack_message(copy_to(self._name, message, 0))).hexdigest()
         entry = self._dead_letter(Key("", f"unreadable-{digest[:16]}"), digest, message, error)

@@ -22,6 +22,8 @@ class Caution:
         self._begun = False
         self._left = 0
         self._lock = threading.Lock()
+        self.probing = False
+        """Whether nothing could be done last time, and nothing has been since."""
 
     @property
     def needed(self) -> bool:
@@ -42,11 +44,13 @@ class Caution:
         """Nothing could be done last time: one event is to be tried before others are taken."""
         with self._lock:
             self._left = max(self._left, 1)
+            self.probing = True
 
     def settled(self, count: int) -> bool:
         """So many events are settled. True if with them the danger has passed."""
         with self._lock:
             before, self._left = self._left, max(0, self._left - count)
+            self.probing = self.probing and count == 0
             return before > 0 and self._left == 0
 
     def end(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from adapter_sdk.errors import AdaptorError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.topology import copy_to
@@ -21,14 +20,15 @@ log = structlog.get_logger("adaptor")
 
 # Seconds between two looks at the ledger, where a person may have ended what others wait for.
 _LOOK_EVERY = 1.0
-# Events of one look, events of one order key among them, and events that are given out and not done yet, at most.
-_FIRSTS, _FOLLOWERS, _OUT = 200, 50, 500
+# Events of one look at most, and of one order key among them.
+_FIRSTS, _FOLLOWERS = 200, 50
 
 
 class Line:
     """Looks at the ledger for events whose turn has come, and hands them to the workers, on a thread of its own.
 
-    `on_trouble` is called when the ledger fails, `on_pressure` when the number of held events reaches `max_held`
+    At most about `most_out` events are given out and not done. `on_trouble` is called when the ledger fails,
+    `on_pressure` when the number of held events reaches `max_held`
     (True), or, if it had when the line began, has fallen below nine tenths of it (False).
     """
 
@@ -39,7 +39,7 @@ class Line:
         *,
         past_dead: bool,
         max_held: int,
-        put: Callable[[Sequence[Delivery]], None],
+        most_out: int,
         on_trouble: Callable[[Exception], None],
         on_pressure: Callable[[], None],
         clock: Callable[[], float] = time.time,
@@ -48,7 +48,7 @@ class Line:
         self._ledger = ledger
         self._past_dead = past_dead
         self._max_held = max_held
-        self._put = put
+        self._most_out = most_out
         self._on_trouble = on_trouble
         self._on_pressure = on_pressure
         self._clock = clock
@@ -60,10 +60,14 @@ class Line:
         self._held = ledger.held()
         self.full = self._held >= max_held
         """Whether so many events are held that no more are to be consumed."""
+        begun = (State.CLAIMED, State.STAGED, State.CALLING)
+        self.begun = any(entry.state in begun for entry in ledger.next_in_line(past_dead, 1))
+        """Whether the first to be given out is one that somebody has begun."""
         self._thread = threading.Thread(target=self._run, name=f"{adaptor}-line", daemon=True)
 
-    def start(self) -> None:
-        """Begin to look."""
+    def start(self, put: Callable[[Sequence[Delivery]], None]) -> None:
+        """Begin to look, and to hand what is found to `put`."""
+        self._put = put
         if self.full:
             log.warning(
                 "too many events held", adaptor=self._adaptor, count=self._held, limit=self._max_held, **_REMEDY
@@ -78,10 +82,10 @@ class Line:
             self._thread.join()
 
     def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
-        """These are settled; so many events of their batch are held now; some event may have ended (`progress`)."""
-        given = [delivery.receipt.key for delivery in deliveries if isinstance(delivery.receipt, FromLedger)]
+        """These are settled; so many are held now that were not before; some may have made room for the next."""
+        given = {delivery.receipt.key for delivery in deliveries if isinstance(delivery.receipt, FromLedger)}
         with self._lock:
-            self._out.difference_update(given)
+            self._out -= given
             self._held += held
             full = self._held >= self._max_held
         if full:
@@ -94,7 +98,7 @@ class Line:
             self._look_now.clear()
             try:
                 pause = self._look()
-            except AdaptorError as error:
+            except Exception as error:  # noqa: BLE001 - without the line ordered events would wait for ever, unseen
                 self._on_trouble(error)
                 return
             self._look_now.wait(pause)
@@ -109,7 +113,7 @@ class Line:
         firsts = self._ledger.next_in_line(self._past_dead, _FIRSTS)
         self._due = {mark: due for mark, due in self._due.items() if mark in {_mark(entry) for entry in firsts}}
         for entry in firsts:
-            if out >= _OUT or self._stopping:
+            if out >= self._most_out or self._stopping:
                 break
             wait = self._wait(entry)
             if wait > 0:
@@ -130,14 +134,21 @@ class Line:
         return self._due.setdefault(_mark(entry), time.monotonic() + left) - time.monotonic()
 
     def _give_out(self, first: Entry) -> int:
-        behind = self._ledger.held_behind(first.place, _FOLLOWERS) if first.place else []
+        # What has been tried before may fail again, and would only send back those behind it.
+        fresh = first.place if first.state is State.HELD else None
+        entries = [first, *(self._ledger.held_behind(fresh, _FOLLOWERS) if fresh else ())]
         given = [
-            Delivery(copy_to(self._adaptor, entry.message, entry.attempts), FromLedger(entry.key))
-            for entry in (first, *behind)
+            Delivery(
+                copy_to(self._adaptor, entry.message, entry.attempts),
+                FromLedger(entry.key, entry.token),
+                redelivered=True,
+            )
+            for entry in entries
             if entry.message is not None
         ]
         with self._lock:
-            self._out.update(entry.key for entry in (first, *behind))
+            self._out.update(entry.key for entry in entries)
+        log.debug("given out", adaptor=self._adaptor, order_key=first.place and first.place.order_key, count=len(given))
         self._put(given)
         return len(given)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ OrderedBy = str | Callable[[Event[Any]], str | None] | None
 OnDead = Literal["hold", "continue"]
 """What happens to the events behind a dead letter with their order key."""
 
-# What the ledger's column takes; longer keys are known by their SHA-256. Characters.
+# Characters that the ledger's column takes. Longer keys, and what not every database takes, are known by their SHA-256.
 _LONGEST_KEY = 255
 
 
@@ -31,26 +32,42 @@ def check_ordering(adaptor: "type[Adaptor]") -> None:
     if ordered_by is None:
         return
     if isinstance(ordered_by, str):
-        if not (ordered_by.isascii() and ordered_by.isalnum() and ordered_by == ordered_by.lower()):
+        named = ordered_by.isascii() and ordered_by.isalnum() and ordered_by == ordered_by.lower()
+        if not named or ordered_by == "data":
             raise ConfigError(
                 f"{where}: ordered_by is {ordered_by!r}; name an attribute of the envelope, as subject, source or "
                 "partitionkey, or give a function of the event"
             )
-    elif not callable(ordered_by) or len(inspect.signature(ordered_by).parameters) != 1:
-        raise ConfigError(f"{where}: ordered_by is neither a name nor a function that takes the event alone")
+    elif not callable(ordered_by) or not _takes_one(ordered_by):
+        raise ConfigError(
+            f"{where}: ordered_by is {ordered_by!r}; give the name of an attribute of the envelope, or a function that "
+            "takes the event alone"
+        )
+
+
+def _takes_one(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # one written in C, as operator.attrgetter, does not tell
+        pass
+    return True
 
 
 def order_key(ordered_by: OrderedBy, opened: Opened, event: Event[Any] | None) -> str | None:
     """The order key of an event; None if it has none, and waits for nobody.
 
     Raises InvalidData if the function fails, or gives something else than text. An event whose data is not valid
-    (`event` is None) has the key that its envelope gives, and none that takes its data.
+    (`event` is None) has the key that its envelope gives, and none that takes its data. An attribute that is a number
+    or a truth value is taken as CloudEvents writes it.
     """
     if ordered_by is None:
         return None
     key: object
     if isinstance(ordered_by, str):
         key = opened.fields().get(ordered_by)
+        key = json.dumps(key) if isinstance(key, int) else key
     elif event is None:
         return None
     else:
@@ -62,7 +79,9 @@ def order_key(ordered_by: OrderedBy, opened: Opened, event: Event[Any] | None) -
         return None
     if not isinstance(key, str):
         raise InvalidData(f"ordered_by gave a {type(key).__name__}; an order key is text")
-    return key if len(key) <= _LONGEST_KEY and "\x00" not in key else hashlib.sha256(key.encode()).hexdigest()
+    if len(key) <= _LONGEST_KEY and key.isprintable():
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def declared_order(adaptor: "type[Adaptor]") -> OrderedBy:

@@ -24,6 +24,10 @@ class DeliveryLimit(PermanentError):
     """The broker gave the event up, or somebody put it where such events are."""
 
 
+class NoLongerWanted(PermanentError):
+    """The event was begun, and since then `where` has changed and does not match it any more."""
+
+
 class NotSettledYet(InDoubt):
     """An earlier attempt is in doubt, and the backend may still be busy with it."""
 

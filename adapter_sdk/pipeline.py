@@ -124,7 +124,7 @@ class Pipeline:
                 self._outbox.send(batch)  # confirmed by the broker
             for work in batch:
                 (settlement.release if work.released else settlement.ack).append(work.delivery)
-                settlement.held += work.entry is not None and work.entry.state is State.HELD
+                settlement.held += work.held_anew
         return settlement
 
     def _without_ledger(
@@ -228,7 +228,8 @@ class Pipeline:
                 attempts=attempts_of(work.delivery.message.headers),
                 order_key=work.order_key,
                 past_dead=self._adaptor.on_dead == "continue",
-                message=work.delivery.message if work.order_key is not None else None,
+                # What is refused has no effect, and need not wait for its turn to be set aside.
+                message=work.delivery.message if work.order_key is not None and work.refusal is None else None,
             )
             for work in batch
         ]
@@ -243,10 +244,12 @@ class Pipeline:
                 case Verdict.STALE:
                     log.info("stale original", **work.facts())
                 case Verdict.BUSY:
-                    log.info("in other hands", again_in=BUSY_DELAY, **work.facts())
-                    work.comes_back = BUSY_DELAY
+                    # What stands in a line, and has its message there, the ledger gives out again.
+                    work.comes_back = None if entry.place and entry.message else BUSY_DELAY
+                    log.info("in other hands", again_in=work.comes_back, **work.facts())
                 case Verdict.HELD:
                     log.info("held", order_key=work.order_key, **work.facts())
+                    work.held_anew = not isinstance(work.delivery.receipt, FromLedger)
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)
 
@@ -333,10 +336,10 @@ class Pipeline:
         now = self._clock()
         if following.delay and entry.place is None:  # what is ordered waits in the ledger, whose line it is in
             work.outbox = [copy_to(retry_queue(self._name, following.delay), original, attempts)]
-        # What the broker has had back too often it gives up; but an ordered event would lose its place.
-        weary = (work.delivery.delivery_count or 0) >= _RETURNS and work.order_key is None
-        work.released = following.release and not weary
-        work.comes_back = RESEND_DELAY if following.release and weary else None
+        if following.release and entry.place is None:  # the ledger has its message now
+            # What the broker has had back too often it gives up.
+            weary = (work.delivery.delivery_count or 0) >= _RETURNS
+            work.released, work.comes_back = not weary, RESEND_DELAY if weary else None
         work.end = Record(
             key=entry.key,
             token=entry.token,

@@ -212,35 +212,43 @@ class Runner:
     def _start_workers(self) -> Hands:
         runner, name = self.settings.runner, self.adaptor.name
         batch_size = min(runner.batch_size, self._family.batch_limit)
-        if declared_order(type(self.adaptor)) is None:
+        self._line = self._make_line()
+        if self._line is None:
             return Workers(runner.concurrency, batch_size, self._process, name)
-        lanes = Lanes(runner.concurrency, batch_size, self._admit, self._work_on, name)
-        self._line = Line(
-            name,
+        alone = self._caution.needed
+        return Lanes(1 if alone else runner.concurrency, 1 if alone else batch_size, self._admit, self._work_on, name)
+
+    def _make_line(self) -> Line | None:
+        """Where events are kept in order, or some still wait in the ledger because they once were."""
+        ordered = declared_order(type(self.adaptor)) is not None
+        if not ordered and not self.ledger.held() and not self.ledger.next_in_line(past_dead=True, limit=1):
+            return None
+        return Line(
+            self.adaptor.name,
             self.ledger,
-            past_dead=self.adaptor.on_dead == "continue",
-            max_held=runner.max_held,
-            put=lanes.put,
+            past_dead=not ordered or self.adaptor.on_dead == "continue",
+            max_held=self.settings.runner.max_held,
+            most_out=self.settings.broker.prefetch,
             on_trouble=self._report,
             on_pressure=self._wake.set,
         )
-        return lanes
 
     def _start_consuming(self, workers: Hands) -> None:
-        # With too much held the queue is taken all the same, and one event with it, which is left alone: only the
-        # process that has the queue may give out what is held.
-        full = self._line is not None and self._line.full
+        line = self._line
+        # The queue is taken also where nothing is to come from it: only who has it may give out what waits in the
+        # ledger. A line is never given less than `prefetch` otherwise, because what comes back would lose its order.
+        nothing = line is not None and (line.full or (self._caution.probing and line.begun))
         self.transport.consume(
             self.adaptor.name,
-            prefetch=1 if full or self._caution.needed else self.settings.broker.prefetch,
-            on_deliveries=_leave_alone if full else workers.put,
+            prefetch=0 if nothing else 1 if line is None and self._caution.needed else self.settings.broker.prefetch,
+            on_deliveries=workers.put,
             on_lost=self._report,
-            exclusive=self._ownership is not None or self._line is not None,
+            exclusive=self._ownership is not None,
+            in_order=line is not None,
         )
-        if self._line is not None:
-            self._line.start()
-        if not full:
-            self._enter(RunState.CONSUMING)
+        self._enter(RunState.PAUSED if nothing else RunState.CONSUMING)
+        if line is not None:
+            line.start(workers.put)
 
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
@@ -274,17 +282,17 @@ class Runner:
     def _admit(self, deliveries: list[Delivery]) -> list[Work]:
         """The first half of `_process`, before ordered events are sorted into lanes."""
         works, done = self._sheltered(lambda: self._pipeline.admit(deliveries)) or ([], [])
-        self.transport.ack(done)
+        if done:
+            self._settle(Settlement(ack=done))
         return works
 
     def _work_on(self, works: list[Work]) -> None:
         """The second half of `_process`, in a lane."""
+        if self.trouble is not None:
+            return  # the session ends: what a lane has not begun goes back
         settlement = self._sheltered(lambda: self._pipeline.work_on(works))
         if settlement is not None:
             self._settle(settlement)
-            if self._line is not None:
-                settled = [*settlement.ack, *settlement.release]
-                self._line.done(settled, held=settlement.held, progress=settlement.applied > 0)
 
     def _sheltered(self, step: Callable[[], ResultT]) -> ResultT | None:
         """The result of a step on a worker thread; None if it failed, which ends the session."""
@@ -306,12 +314,16 @@ class Runner:
         self.transport.ack(settlement.ack)
         self.transport.release(settlement.release)
         reach("settled")
+        if self._line is not None:
+            settled = [*settlement.ack, *settlement.release]
+            self._line.done(settled, held=settlement.held, progress=settlement.applied > 0)
         if settlement.unavailable is not None:
             self._report(settlement.unavailable)
             return
         if settlement.ack:
             self._pause = _FIRST_PAUSE
-        if self._caution.settled(len(settlement.ack)):
+        probed = self._line is not None and self._caution.probing and bool(settlement.ack)
+        if self._caution.settled(len(settlement.ack)) or probed:
             self._wake.set()  # the next session takes as many events as usual
         if settlement.applied:
             self._outage.ended()
@@ -325,7 +337,10 @@ class Runner:
 
     def _end_session(self, workers: Hands | None) -> None:
         """Order matters: no new deliveries, then running batches end and settle, then what is left goes back."""
-        self._enter(RunState.STOPPING if self._stop.is_set() else RunState.PAUSED)
+        if self._stop.is_set():
+            self._enter(RunState.STOPPING)
+        elif self.state is not RunState.STANDBY:
+            self._enter(RunState.PAUSED)
         try:
             if self._line is not None:
                 self._line.stop()
@@ -352,7 +367,3 @@ class Runner:
             step()
         except (BrokerError, LedgerError) as error:
             log.debug("while ending the session", adaptor=self.adaptor.name, error=str(error))
-
-
-def _leave_alone(_: list[Delivery]) -> None:
-    """Deliveries that are not worked on stay unsettled, and go back with the connection."""

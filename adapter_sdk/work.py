@@ -17,9 +17,13 @@ from adapter_sdk.transport.base import Delivery, Message
 
 @dataclass(frozen=True, slots=True)
 class FromLedger:
-    """The receipt of a delivery that the ledger gave out in its turn; the broker knows nothing of it."""
+    """The receipt of a delivery that the ledger gave out in its turn; the broker knows nothing of it.
+
+    `token` is that of the row as it was then.
+    """
 
     key: Key
+    token: str
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +33,8 @@ class Work:
     `event` is the event with its data, None if that is not valid; `order_key` whose line it stands in, None for none;
     `refusal` is why it is not worked on; `claim` what the family is given; `entry` the row that the ledger showed;
     `end` what is to be recorded; `outbox` what is to be published; `released` that its delivery goes back;
-    `comes_back` that a copy of it does, after so many seconds, whatever the ledger says.
+    `comes_back` that a copy of it does, after so many seconds, whatever the ledger says; `held_anew` that the ledger
+    holds it now, and did not before.
     """
 
     delivery: Delivery
@@ -45,6 +50,7 @@ class Work:
     end: Record | None = None
     released: bool = False
     comes_back: float | None = None
+    held_anew: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What every log line of this event carries; `attempt` counts from 1."""

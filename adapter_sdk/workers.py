@@ -57,15 +57,21 @@ class Workers(Generic[ItemT]):
     def put(self, items: Sequence[ItemT], /) -> None:
         """Hand over what has arrived. Returns at once."""
         with self._changed:
+            if self._stopping:
+                return
             self._waiting.extend(items)
             self._changed.notify()
 
-    def stop(self, timeout: float) -> bool:
-        """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
+    def begin_no_other(self) -> None:
+        """Begin no other batch, and forget what waits. Running ones go on; returns at once."""
         with self._changed:
             self._stopping = True
             self._waiting.clear()
             self._changed.notify_all()
+
+    def stop(self, timeout: float) -> bool:
+        """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
+        self.begin_no_other()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -117,6 +123,8 @@ class Lanes:
     def stop(self, timeout: float) -> bool:
         """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
         deadline = time.monotonic() + timeout
+        for lane in self._lanes:  # all at once: one that is waited for must not leave the others time for more
+            lane.begin_no_other()
         ended = [self._sorter.stop(timeout)]
         ended += [lane.stop(max(0.0, deadline - time.monotonic())) for lane in self._lanes]
         return all(ended)
@@ -125,6 +133,6 @@ class Lanes:
         lanes: defaultdict[int, list[Work]] = defaultdict(list)
         for work in self._admit(deliveries):
             key = work.order_key or str(work.opened.key)
-            lanes[zlib.crc32(key.encode()) % len(self._lanes)].append(work)
+            lanes[zlib.crc32(key.encode("utf-8", "surrogatepass")) % len(self._lanes)].append(work)
         for number, works in lanes.items():
             self._lanes[number].put(works)

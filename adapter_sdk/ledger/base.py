@@ -100,7 +100,8 @@ class ClaimRequest:
     """A delivery that asks to be worked on. `attempts` is how many were made before it, by its header.
 
     With an `order_key` the event waits in line behind earlier ones with the same key: behind all that have not ended,
-    and, unless `past_dead`, behind dead letters. `message` is what the ledger keeps if it has to wait.
+    and, unless `past_dead`, behind dead letters. `message` is what the ledger keeps if it has to wait; without one it
+    takes its place and need not wait.
     """
 
     key: Key
@@ -258,9 +259,9 @@ class Ledger(Journal, Protocol):
         ...
 
     def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:
-        """The first unended event of each order key, if the ledger has its message to give it out; soonest due first.
+        """The first unended event of each order key, if the ledger has its message to give it out.
 
-        `past_dead`: a dead letter counts as ended.
+        Those that somebody has begun come first, then the soonest due. `past_dead`: a dead letter counts as ended.
         """
         ...
 

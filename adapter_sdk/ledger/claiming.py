@@ -73,6 +73,11 @@ class Claiming:
         if found.token == fresh.token:
             return Verdict.GRANTED, fresh
         verdict = decide(found, request, self._in_other_hands)
+        if verdict is Verdict.BUSY and request.message and found.place and not found.message:
+            # Its turn comes before that of events which are on the broker; there a copy would come after them.
+            keep = {**self._table.id(found.key), "message": pack_message(request.message)}
+            self._table.rows.run(schema.KEEP, [keep])
+            found = replace(found, message=request.message)
         if verdict is not Verdict.GRANTED:
             return verdict, found
         attempts = found.attempts + 1
@@ -105,7 +110,7 @@ class Claiming:
         ordered = [
             (request, entry, entry.place)
             for request in requests
-            if request.order_key is not None
+            if request.order_key is not None and request.message is not None
             for verdict, entry in [answers[request.key]]
             if verdict is Verdict.GRANTED and entry.place is not None
         ]
@@ -117,7 +122,7 @@ class Claiming:
             if firsts[place.order_key] < place.arrival and may_be_held(entry):
                 waiting = replace(entry, state=State.HELD, attempts=entry.attempts - 1)
                 answers[request.key] = Verdict.HELD, waiting
-                message = pack_message(request.message) if request.message else None
+                message = pack_message(request.message) if request.message and not entry.message else None
                 values = {"token": entry.token, "attempts": waiting.attempts, "message": message}
                 held.append({**self._table.id(entry.key), **values})
         if held:

@@ -93,6 +93,10 @@ HOLD = (
     "UPDATE adaptor_ledger SET state = 'held', owner = 0, attempts = :attempts, message = COALESCE(message, :message) "
     f"WHERE {ROW} AND token = :token AND state = 'claimed'"
 )
+KEEP = (
+    f"UPDATE adaptor_ledger SET message = COALESCE(message, :message) WHERE {ROW} "
+    "AND state NOT IN ('applied', 'dead', 'discarded')"
+)
 # Who stands first in a line: `NOT_ENDED` takes `:past_dead`, which is 1 where a dead letter holds nobody back.
 NOT_ENDED = f"{IN_LINE} AND (state <> 'dead' OR :past_dead = 0)"
 NEXT_IN_LINE = (
@@ -100,7 +104,10 @@ NEXT_IN_LINE = (
     "AND NOT EXISTS (SELECT 1 FROM adaptor_ledger AS earlier WHERE earlier.adaptor = adaptor_ledger.adaptor "
     "AND earlier.order_key = adaptor_ledger.order_key AND earlier.arrival < adaptor_ledger.arrival "
     "AND earlier.order_key IS NOT NULL AND earlier.state <> 'applied' AND earlier.state <> 'discarded' "
-    "AND (earlier.state <> 'dead' OR :past_dead = 0)) ORDER BY COALESCE(due_at, 0), arrival LIMIT :limit"
+    "AND (earlier.state <> 'dead' OR :past_dead = 0)) "
+    # First what a process had in hand when it died: what killed it is among them, and is to be met soon.
+    "ORDER BY CASE WHEN state IN ('claimed', 'staged', 'calling') THEN 0 ELSE 1 END, COALESCE(due_at, 0), arrival "
+    "LIMIT :limit"
 )
 BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "

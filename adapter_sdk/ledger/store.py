@@ -182,7 +182,7 @@ class SqlLedger:
             )
 
     def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:
-        """The first unended event of each order key, if the ledger has its message; soonest due first."""
+        """The first unended event of each order key, if the ledger has its message."""
         with self._table() as table:
             return table.select(schema.NEXT_IN_LINE, {"past_dead": int(past_dead), "limit": limit})
 
