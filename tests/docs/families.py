@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
@@ -12,16 +12,27 @@ import adaptors.soap
 import adaptors.sql
 from adapter_sdk import Event, EventData
 from adaptors.files import (
+    Attribute,
     BusinessDay,
+    Content,
     Delimited,
     Drop,
+    EdifactInterchange,
+    EdifactMessage,
     FileDropAdaptor,
     FileName,
     FixedWidth,
+    Group,
     JsonLines,
     Kind,
     Marker,
+    Occurs,
     Record,
+    Redefines,
+    Segment,
+    X12Group,
+    X12Interchange,
+    X12Transaction,
     XmlRecord,
 )
 from adaptors.files.markers import FileContent, Markers
@@ -30,7 +41,15 @@ from adaptors.files.names import _KNOWN, NameTemplate, safe_component
 from adaptors.soap import Reject, SoapAdaptor, SoapFault, outcome
 from adaptors.sql import SqlAdaptor
 
-_FORMATS: tuple[type[Record], ...] = (FixedWidth, Delimited, JsonLines, XmlRecord)
+_FORMATS: Mapping[type[Record], Sequence[type]] = {
+    FixedWidth: (Group, Occurs, Redefines),
+    Delimited: (),
+    JsonLines: (),
+    XmlRecord: (Attribute, Content),
+    EdifactInterchange: (EdifactMessage, Segment),
+    X12Interchange: (X12Group, X12Transaction),
+}
+"""Each format, with what stands within its records."""
 _TEMPLATES = ("{id}", "{source}", "{type}", "{subject}", "{time:%Y%m%dT%H%M%SZ}", "{key}", "{sequence:06d}")
 _MARKERS = (
     Marker("{stem}.OK"),
@@ -122,8 +141,10 @@ def _file_names() -> Iterator[str]:
 
 def _formats() -> Iterator[str]:
     yield from ("#### Record formats", "", *_prose(Record))
-    for cls in _FORMATS:
+    for cls, parts in _FORMATS.items():
         yield from (f"##### {cls.__name__}", "", *_prose(cls))
+        if parts:
+            yield from (*(f"- `{part.__name__}`: {' '.join(paragraphs(part))}" for part in parts), "")
         if "__init_subclass__" not in vars(cls):
             yield from ("It has no class options.", "")
             continue

@@ -335,12 +335,9 @@ OWN = {"__module__": __name__}
 @pytest.mark.parametrize(
     ("declare", "reason"),
     [
-        (
-            lambda: type("R", (EdifactInterchange,), {"__module__": __name__}, characters="::.? '", una=True),
-            "six different",
-        ),
-        (lambda: type("R", (EdifactInterchange,), {"__module__": __name__}, characters="|*.^ ~"), "need una=True"),
-        (lambda: type("R", (X12Interchange,), {"__module__": __name__}, separators="*:*"), "three different signs"),
+        (lambda: type("R", (EdifactInterchange,), OWN, characters="::.? '", una=True), "six different"),
+        (lambda: type("R", (EdifactInterchange,), OWN, characters="|*.^ ~"), "need una=True"),
+        (lambda: type("R", (X12Interchange,), OWN, separators="*:*"), "three different signs"),
     ],
 )
 def test_separators_that_cannot_work_are_refused_when_the_class_is_made(

@@ -13,7 +13,11 @@ from adaptors.files.formats.record import shown
 
 
 class Kind(ABC):
-    """One layout of a value. `length` is in bytes and never varies; what does not fit is a ValueError, never cut."""
+    """One layout of a value. `length` is in bytes and never varies; what does not fit is a ValueError, never cut.
+
+    Of numbers, `decimals` counts the digits after the implied point V; with the scaling position P it is negative
+    (999PPP: -3) or larger than the digits (VPP99: 4).
+    """
 
     length: int
     binary: ClassVar[bool] = False

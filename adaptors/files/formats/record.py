@@ -38,6 +38,9 @@ class Record(BaseModel, ABC):
 
     Records are strict, because what they are written for cannot complain: no True for a 1, no float for a Decimal, no
     unknown field, no NaN. A field that the file calls otherwise has `Field(serialization_alias="...")`.
+
+    `encode_all(records)` is a file's bytes; `decode_all(data)` gives the records of one and raises FormatError at the
+    first that is not as declared; `decode_each(data)` gives a `BadRecord` in the place of each of those.
     """
 
     model_config = STRICT

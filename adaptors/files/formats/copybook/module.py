@@ -165,7 +165,9 @@ class Module:
                 words = [*made.words, view.name or f"{base.name}-view"]
                 classes[id(view)] = self._class(group, words, made, "Group", length - bounds(view, self._machine)[1])
             pairs.append(f"{self._key(made, choice.by, value)}: {classes[id(view)]}")
-        left_out = [view.title for view in views if id(view) not in classes]
+        # A text that is redefined only reserves the place for the others.
+        reserved = base.picture is not None and base.picture.category == "text"
+        left_out = [view.title for view in views[reserved:] if id(view) not in classes]
         if left_out:
             self.notes.append(f"{self._name}:{base.line}: no value of {choice.by} leads to {', '.join(left_out)}")
         redefines = Bracketed("Redefines(", (literal(by), Bracketed("{", pairs, "}")), ")")
