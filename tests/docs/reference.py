@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 import adapter_sdk
 from adapter_sdk.cli import main
 from adapter_sdk.settings import Settings
+from adaptors.files.location import Location
 from adaptors.files.settings import FileSettings
 from adaptors.soap import SoapSettings
 from adaptors.sql import SqlSettings
@@ -63,6 +64,8 @@ def _plain(docstring: str | None) -> str:
 
 def _kind(annotation: Any) -> str:
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
+    if Location in arguments:
+        return "path or URL"
     if isinstance(annotation, type) and not arguments:
         return _KINDS[annotation]
     if get_origin(annotation) is tuple:
