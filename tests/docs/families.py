@@ -134,8 +134,8 @@ def _file_names() -> Iterator[str]:
         names = one.names_of("PICK000001.DAT")
         contents = dict(zip(names, one.contents_of(FileContent(b"A\r\nB\r\n", 2), "PICK000001.DAT"), strict=True))
         [name] = set(names) - {"PICK000001.DAT"}
-        shown = contents[name].decode("ascii")
-        yield f"| `{_cell(repr(marker))}` | `{name}`{', `' + repr(shown)[1:-1] + '`' if shown else ', empty'} |"
+        written = contents[name].decode("ascii")
+        yield f"| `{_cell(repr(marker))}` | `{name}`{', `' + repr(written)[1:-1] + '`' if written else ', empty'} |"
     yield ""
 
 
