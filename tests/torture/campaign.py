@@ -1,6 +1,7 @@
 """One family's torture: its script played to the end, faults in the middle of work, and then time to finish."""
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -162,11 +163,14 @@ class Campaign:
         folder = self._backend.folder
         self._tries = folder / "tries"
         self._tries.mkdir(parents=True)
+        self._clock = folder / "clock"
+        self._clock.write_bytes(struct.pack("d", 0.0))
         url = self._broker.node.broker.url.replace(f":{self._broker.port}/", f":{self._proxy.port}/")
         own = {name: value for name, value in os.environ.items() if not name.startswith("ADAPTOR_")}
         environment = {
             **own,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parent / 'clock'}",
+            "TORTURE_CLOCK": str(self._clock),
             "TORTURE_TRIES": str(self._tries),
             "ADAPTOR_BROKER_URL": url,
             "ADAPTOR_BROKER_HEARTBEAT": str(HEARTBEAT),
@@ -239,10 +243,16 @@ class Campaign:
                 self._proxy.cut()
             case Fault.HALF_OPEN:
                 self._proxy.go_dead()
+            case Fault.CLOCK:
+                self._set_clock(strike.seconds)
             case Fault.UNBIND:
                 self._unbind(strike.seconds)
         self._answered_before = len(self._replies.of[self.family])
         self.evidence.struck[strike.fault] = self.evidence.struck.get(strike.fault, 0) + 1
+
+    def _set_clock(self, off: float) -> None:
+        with self._clock.open("r+b") as clock:
+            clock.write(struct.pack("d", off))
 
     def _unbind(self, seconds: float) -> None:
         """No queue wants the replies until `seconds` have passed, while work goes on."""

@@ -13,6 +13,7 @@ _COLUMNS = {
     "broker restarts": "broker_restarts",
     "cuts": "cuts",
     "half-open": "half_open",
+    "clock jumps": "clock_jumps",
     "interrupted": "interrupted",
     "lost": "lost",
     "duplicated": "duplicated",

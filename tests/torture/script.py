@@ -40,6 +40,8 @@ class Fault(StrEnum):
     """Every connection to the broker is reset."""
     HALF_OPEN = "half-open"
     """Every connection to the broker falls silent, without an end."""
+    CLOCK = "clock"
+    """The wall clock of the adaptor's processes jumps, by up to two days, forward or back."""
     UNBIND = "unbind"
     """No queue wants the replies for some seconds."""
 
@@ -60,7 +62,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One fault: `pause` seconds after the events before it were sent; `aim` from 0 to 1 picks the process."""
+    """One fault: `pause` seconds after the events before it were sent; `aim` from 0 to 1 picks the process.
+
+    `seconds` is how long it lasts, or how far the clock is off from then on.
+    """
 
     fault: Fault
     aim: float
@@ -91,6 +96,7 @@ class Size:
             Fault.STOP: -(-self.kills // 5),
             Fault.CUT: -(-self.kills // 6),
             Fault.HALF_OPEN: -(-self.kills // 30),
+            Fault.CLOCK: -(-self.kills // 10),
             # An unwanted reply is looked at again after half a minute: too long for the short form.
             Fault.UNBIND: self.kills // 20 and -(-self.kills // 100),
         }
@@ -136,6 +142,8 @@ def _strike(chance: random.Random, fault: Fault) -> Strike:
     if fault is Fault.STOP:
         slow = chance.random() < 0.25
         seconds = chance.uniform(SLOW_STOP, SLOW_STOP + 3) if slow else chance.uniform(0.1, 2)
+    elif fault is Fault.CLOCK:
+        seconds = chance.uniform(-2, 2) * 86_400
     elif fault is Fault.UNBIND:
         seconds = chance.uniform(0.5, 1.5)
     return Strike(fault, chance.random(), chance.random() * 0.2, seconds)

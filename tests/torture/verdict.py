@@ -31,6 +31,7 @@ class Verdict:
     stops: int
     cuts: int
     half_open: int
+    clock_jumps: int
     unbound: int
     broker_restarts: int
     interrupted: int = 0
@@ -63,6 +64,7 @@ def judge(family: str, backend: str, evidence: Evidence, broker_restarts: int) -
         stops=struck.get(Fault.STOP, 0),
         cuts=struck.get(Fault.CUT, 0),
         half_open=struck.get(Fault.HALF_OPEN, 0),
+        clock_jumps=struck.get(Fault.CLOCK, 0),
         unbound=struck.get(Fault.UNBIND, 0),
         broker_restarts=broker_restarts,
         longest_silence=round(evidence.silence, 1),
