@@ -4,6 +4,7 @@ The handler's handle is a SoapService all the same: behind it stands a TypedCont
 takes, and zeep's answers into models.
 """
 
+import sys
 import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ def soap_operation(name: str) -> Callable[[FunctionT], FunctionT]:
 class _Method:
     """`arguments` is a model of what the method takes; `answer` is the annotation of what it returns."""
 
+    operation: str
     arguments: type[SoapModel]
     answer: Any
 
@@ -57,8 +59,8 @@ class TypedContract(Contract):
         vars(self).update(vars(contract))
         self._untyped = contract
         self._protocol = protocol
-        methods = (name for name, found in vars(protocol).items() if callable(found) and not name.startswith("_"))
-        self._names = {name: getattr(vars(protocol)[name], "__operation__", name) for name in methods}
+        self._methods = _methods_of(protocol)
+        self._names = {name: method.operation for name, method in self._methods.items()}
 
     @property
     def operations(self) -> list[str]:
@@ -82,7 +84,7 @@ class TypedContract(Contract):
         if args:
             raise PermanentError(f"{operation}: takes keyword arguments only, nothing was sent")
         try:
-            arguments = _method(self._protocol, operation).arguments.model_validate(dict(kwargs))
+            arguments = self._methods[operation].arguments.model_validate(dict(kwargs))
         except ValidationError as error:
             raise InvalidData(f"{operation}: nothing was sent: {summary_of(error)}") from error
         return super().build(self._names[operation], (), members_of(arguments), message_id)
@@ -93,20 +95,30 @@ class TypedContract(Contract):
         if isinstance(value, SoapFault):
             return value
         try:
-            return read_value(_method(self._protocol, operation).answer, value)
+            return read_value(self._methods[operation].answer, value)
         except ValidationError as error:
             raise UnreadableError(f"it does not fit the models of the WSDL: {summary_of(error)}") from error
 
 
 @cache
-def _method(protocol: type, name: str) -> _Method:
-    function = vars(protocol)[name]
+def _methods_of(protocol: type) -> dict[str, _Method]:
+    # pydantic finishes a model when it is first used, and two threads that do so at a time are in each other's way.
+    for found in vars(sys.modules[protocol.__module__]).values():
+        if isinstance(found, type) and issubclass(found, SoapModel):
+            found.model_rebuild()
+    functions = {name: found for name, found in vars(protocol).items() if callable(found) and not name.startswith("_")}
+    return {name: _method(name, function) for name, function in functions.items()}
+
+
+def _method(name: str, function: Callable[..., Any]) -> _Method:
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         parameter.name: (hints[parameter.name], ... if parameter.default is Parameter.empty else parameter.default)
         for parameter in list(signature(function).parameters.values())[1:]
     }
-    return _Method(create_model(name, __base__=SoapModel, **fields), hints["return"])
+    arguments = create_model(name, __base__=SoapModel, **fields)
+    arguments.model_rebuild()
+    return _Method(getattr(function, "__operation__", name), arguments, hints["return"])
 
 
 def typed_view(service: SoapService, protocol: Callable[..., ServiceT]) -> ServiceT:

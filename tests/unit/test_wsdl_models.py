@@ -338,3 +338,17 @@ def test_the_command_writes_a_file_or_to_standard_output(tmp_path: Path) -> None
     assert "def Find_Lines" in adaptor("wsdl", "models", DEPOT, "--all").output
     assert "give --operation NAME" in adaptor("wsdl", "models", DEPOT, status=2).stderr
     assert "give --operation NAME" in adaptor("wsdl", "models", DEPOT, "--all", "--operation", "Ping", status=2).stderr
+
+
+def test_operations_that_python_would_call_alike_are_told_apart(tmp_path: Path) -> None:
+    """The one that has a Python name keeps it; the other is renamed, and knows its operation."""
+    wsdl = asking(tmp_path / "t.wsdl", _sequence(_element("a"), _element("b")))
+    text = wsdl.read_text()
+    for tag, end in (("<portType", "</portType>"), ("<binding", "</binding>")):
+        start = text.index("<operation", text.index(tag))
+        operation = text[start : text.index(end)]
+        text = text[:start] + operation.replace('name="Ask"', 'name=".Ask"') + text[start:]
+    wsdl.write_text(text)
+    written = _text(wsdl)
+    assert '    @soap_operation(".Ask")\n    def Ask_(self, *, a: str, b: str) -> AskResponse:\n' in written
+    assert "    def Ask(self, *, a: str, b: str) -> AskResponse:\n" in written

@@ -126,5 +126,8 @@ def models(
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--out {out}: {error.strerror}") from error
         click.echo(f"wrote {out}")

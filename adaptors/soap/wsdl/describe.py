@@ -94,7 +94,7 @@ def describe(wsdl: Wsdl, operations: Collection[str] = ()) -> Description:
     """The WSDL, or only these operations and the types that they need. Raises ConfigError if one is not there."""
     types = _Types(wsdl)
     ports = wsdl.ports()
-    soap = {port.binding.name.text: port for port in ports if port.is_soap}
+    soap = {port.binding.name.text: port for port in wsdl.bindings() if port.is_soap}
     known = {name for port in soap.values() for name in port.binding.all()}
     if faults := [_unknown(wsdl, name, known) for name in operations if name not in known]:
         raise ConfigError(*faults)

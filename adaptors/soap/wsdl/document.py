@@ -67,6 +67,15 @@ class Wsdl:
             for port in service.ports.values()
         ]
 
+    def bindings(self) -> list[PortOf]:
+        """Every binding once, with the first of its ports; some WSDLs leave the ports to others, and have none."""
+        found: dict[str, PortOf] = {}
+        for port in self.ports():
+            found.setdefault(port.binding.name.text, port)
+        for name, binding in self.document.bindings.items():
+            found.setdefault(name, PortOf("", "", "", _speaks(binding), binding))
+        return list(found.values())
+
     @property
     def field_names(self) -> set[str]:
         """The names under which elements, attributes and parts can stand inside of others."""

@@ -21,9 +21,20 @@ def generate(wsdl: Wsdl, operations: Sequence[str], service: str | None, port: s
     protocol = names.of("service", chosen.service if chosen.service.endswith("Service") else f"{chosen.service}Service")
     models = Models(wsdl.types, wsdl.schemas, names, FIELD_NAMES)
     made = Operations(wsdl, chosen, models)
-    methods = [made.method(name, METHOD_NAMES) for name in wanted]
+    method_names = _method_names(chosen)
+    methods = [made.method(name, method_names[name]) for name in wanted]
     classes = models.finished()
     return module(_doc(wsdl.path, operations, service, port), models.aliases, classes, methods, protocol, names)
+
+
+def _method_names(port: PortOf) -> dict[str, str]:
+    """A Python name for each operation; those that have one already keep it."""
+    found: dict[str, str] = {}
+    taken = set(METHOD_NAMES)
+    for name in sorted(port.binding.all(), key=lambda name: (identifier(name, METHOD_NAMES) != name, name)):
+        found[name] = identifier(name, taken)
+        taken.add(found[name])
+    return found
 
 
 def _class_names(wsdl: Wsdl) -> ClassNames:
@@ -44,7 +55,7 @@ def _choose(wsdl: Wsdl, operations: Sequence[str], service: str | None, port: st
     """The first port that fits and has all operations. Ports of one portType are alike, whatever they speak."""
     soap = [one for one in wsdl.ports() if one.is_soap]
     if not soap:
-        raise ConfigError(f"{wsdl.path}: has no port that speaks SOAP over HTTP, so there is nothing to make models of")
+        raise ConfigError(f"{wsdl.path}: has no port that speaks SOAP over HTTP, and an adaptor needs one")
     fitting = [one for one in soap if service in (None, one.service) and port in (None, one.name)]
     having = [one for one in fitting if set(operations) <= set(one.binding.all())]
     if len({one.port_type for one in having}) == 1:

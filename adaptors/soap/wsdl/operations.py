@@ -38,11 +38,11 @@ class Operations:
         self._port = port
         self._models = models
 
-    def method(self, name: str, reserved: frozenset[str]) -> Method:
-        """The method for an operation of this name."""
+    def method(self, name: str, method_name: str) -> Method:
+        """The method for the operation `name`."""
         described = self._port.binding.get(name)
         return Method(
-            name=identifier(name, reserved),
+            name=method_name,
             operation=name,
             parameters=self._parameters(described.input, name),
             answer=self._answer(described.output, name),

@@ -26,8 +26,11 @@ class Access:
     password: str | None
 
     def downloads(self, start: str) -> Downloads:
-        """What fetches from the host of a URL."""
-        tls = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+        """What fetches from the host of a URL. Raises ConfigError if `ca_file` is none."""
+        try:
+            tls = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{self.ca_file}: cannot be used as a PEM file of CAs: {error}") from error
         credentials = f"{self.username}:{self.password}".encode()
         basic = f"Basic {base64.b64encode(credentials).decode()}" if self.username is not None else None
         return Downloads(start, self.hosts, self.timeout, tls, basic)
@@ -58,7 +61,10 @@ def vendor(url: str | None, folder: Path, access: Access, *, writes: bool, updat
 
 
 def _take(url: str, folder: Path, files: Sequence[Fetched], before: Lock | None) -> None:
-    write(folder, lock_of(url, files), files, before)
+    try:
+        write(folder, lock_of(url, files), files, before)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written to: {error}") from error
     for one in files:
         click.echo(f"wrote {folder / one.name}")
     # What cannot be used is better known now than when an adaptor starts.
