@@ -33,8 +33,12 @@ class Database(Protocol):
     def open(self) -> None: ...
     def close(self) -> None: ...
 
-    def transaction(self) -> AbstractContextManager[Rows]:
-        """Commits when the block ends, rolls back when it raises."""
+    def transaction(self, *, lazy: bool = False) -> AbstractContextManager[Rows]:
+        """Commits when the block ends, rolls back when it raises.
+
+        What is `lazy` need not be on the disk at once. Others see it, it outlives this process, and it is durable as
+        soon as any later transaction is; a power cut before that takes it back, where the database has such a thing.
+        """
         ...
 
     @property

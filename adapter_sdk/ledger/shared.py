@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.ledger.database import Rows
 from adapter_sdk.ledger.mariadb import spoken
 from adapter_sdk.ledger.recordset import as_json, over_rows
+from adapter_sdk.ledger.sqlite import unsynced
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
 
@@ -55,10 +56,16 @@ class SharedDatabase:
         """The engine belongs to whoever made it; nothing to let go of."""
 
     @contextmanager
-    def transaction(self) -> Iterator["SharedRows"]:
+    def transaction(self, *, lazy: bool = False) -> Iterator["SharedRows"]:
         """One transaction on a connection of its own."""
-        with self._translated(), self.engine.begin() as connection:
-            yield SharedRows(connection)
+        database = self.engine.dialect.name
+        with self._translated(), self.engine.connect() as connection:
+            # On the raw connection, because it has to be said before the transaction begins.
+            raw: Any = connection.connection.dbapi_connection if lazy and database == "sqlite" else None
+            with unsynced(raw) if raw else nullcontext(), connection.begin():
+                if lazy and database == "postgresql":
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                yield SharedRows(connection)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

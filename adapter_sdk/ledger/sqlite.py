@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,12 +64,12 @@ class SqliteDatabase:
                 self._connection = None
 
     @contextmanager
-    def transaction(self) -> Iterator["_SqliteRows"]:
+    def transaction(self, *, lazy: bool = False) -> Iterator["_SqliteRows"]:
         """One transaction at a time, whichever thread asks."""
         with self._lock:
             if self._connection is None:
                 raise LedgerError(f"the ledger {self.path} is not open")
-            with self._translated():
+            with self._translated(), unsynced(self._connection) if lazy else nullcontext():
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield _SqliteRows(self._connection)
@@ -99,6 +99,23 @@ class SqliteDatabase:
                 "SQLITE_CORRUPT": "; restore it from a backup before starting again",
             }.get(getattr(error, "sqlite_errorname", ""), "")
             raise LedgerError(f"the ledger {self.path}: {error}{hint}") from error
+
+
+@contextmanager
+def unsynced(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is committed in this block is synced with the next commit after it: a write-ahead log is synced as a whole.
+
+    Without such a log it is synced at once.
+    """
+    (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        yield
+        return
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
 
 
 class _SqliteRows:

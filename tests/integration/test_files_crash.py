@@ -123,8 +123,8 @@ def _die_at(step: int) -> None:
     transaction = SqliteDatabase.transaction
 
     @contextmanager
-    def counted_commit(self: SqliteDatabase) -> Iterator[Any]:
-        with transaction(self) as rows:
+    def counted_commit(self: SqliteDatabase, **named: Any) -> Iterator[Any]:
+        with transaction(self, **named) as rows:
             yield rows
             counted(lambda: None)()  # before the commit; the next step comes after it
 
