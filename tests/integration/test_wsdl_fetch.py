@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from adaptors.soap.wsdl import download
 from tests.command import adaptor
+from tests.pki import Authority
 from tests.wsdl.web import Web, web
 
 _WSDL = """<definitions xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/"
@@ -148,6 +151,28 @@ def test_other_hosts_are_asked_only_if_they_are_named(site: Web) -> None:
         assert "Authorization" not in other.asked[-1][1]
 
 
+def test_tls_is_checked_and_may_be_mutual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of an unknown CA is refused with the option that trusts it; one that asks for a certificate gets it."""
+    monkeypatch.chdir(tmp_path)
+    authority = Authority(tmp_path)
+    server, client = authority.identity("server"), authority.identity("client")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(server.cert, server.key)
+    tls.load_verify_locations(authority.cert)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    with web(tls) as site:
+        site.pages = {"/erp/service?wsdl": _WSDL.format(location="service?xsd=1"), "/erp/service?xsd=1": _xsd()}
+        told = adaptor("wsdl", "fetch", _start(site), status=4).stderr
+        assert "certificate verify failed" in told
+        assert "give its CA with --ca-file" in told
+        trusted = ("--ca-file", authority.cert)
+        adaptor("wsdl", "fetch", _start(site), *trusted, status=4)
+        adaptor("wsdl", "fetch", _start(site), *trusted, "--client-cert", client.both)
+        adaptor("wsdl", "fetch", *trusted, "--client-cert", client.cert, "--client-key", client.key)
+    wrong = ("--client-cert", client.cert, "--client-key", client.locked_key)
+    assert "cannot be used for TLS" in adaptor("wsdl", "fetch", "https://127.0.0.1:1/", *wrong, status=3).stderr
+
+
 def test_a_redirect_on_the_same_host_is_followed_and_relative_locations_start_there(site: Web) -> None:
     """What is relative starts from where the document came from in the end."""
     site.pages = {
@@ -179,6 +204,14 @@ def test_a_server_that_is_away_cannot_be_reached(tmp_path: Path) -> None:
     """Status 4, as of any server that cannot be reached."""
     told = adaptor("wsdl", "fetch", "http://127.0.0.1:1/x?wsdl", "--into", tmp_path / "w", status=4).stderr
     assert "http://127.0.0.1:1/x?wsdl: cannot be fetched: " in told
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    """One document may take --timeout seconds, and no longer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x?wsdl"
+        told = adaptor("wsdl", "fetch", url, "--timeout", "0.2", "--into", tmp_path / "w", status=4).stderr
+    assert "cannot be fetched: timed out" in told
 
 
 def test_a_change_at_the_source_is_noticed_and_taken_only_when_asked(site: Web) -> None:

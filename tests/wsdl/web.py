@@ -1,8 +1,9 @@
 """A web server that has what a test puts into it: paths with their queries, and what each of them answers."""
 
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,15 +15,16 @@ class Web:
     port: int
     pages: dict[str, bytes | str | tuple[int, str, str]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Without a closing slash."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 @contextmanager
-def web() -> Iterator[Web]:
+def web(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     """A running Web."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,11 +38,17 @@ def web() -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(content)
 
+        def handle(self) -> None:
+            with suppress(OSError):  # a client that does not like our certificate
+                super().handle()
+
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Web(server.server_port)
+    served = Web(server.server_port, scheme="https" if tls else "http")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -6,6 +6,7 @@ import click
 
 from adapter_sdk.cli.common import FAILED, echo_json, exit_status
 
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _PATH = click.argument("path", type=click.Path(path_type=Path))
 
 
@@ -34,9 +35,9 @@ def wsdl() -> None:
     show_default=True,
     help="Seconds for one document.",
 )
-@click.option(
-    "--ca-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM file of the CAs to trust."
-)
+@click.option("--ca-file", type=_FILE, help="PEM file of the CAs to trust instead of the system's.")
+@click.option("--client-cert", type=_FILE, help="Mutual TLS: PEM file of the certificate.")
+@click.option("--client-key", type=_FILE, help="Its key, where that is in another file.")
 @click.option("--username", help="HTTP basic authentication, on the host of URL alone; the password is asked for.")
 @click.option("--password", envvar="ADAPTOR_WSDL_PASSWORD", help="Its password; better in ADAPTOR_WSDL_PASSWORD.")
 @exit_status()
@@ -48,6 +49,8 @@ def fetch(
     hosts: tuple[str, ...],
     timeout: float,
     ca_file: Path | None,
+    client_cert: Path | None,
+    client_key: Path | None,
     username: str | None,
     password: str | None,
 ) -> None:
@@ -61,7 +64,7 @@ def fetch(
         raise click.UsageError("--check writes nothing; give --update alone to take the changes")
     if username is not None and password is None:
         password = click.prompt("Password", hide_input=True, err=True)
-    access = Access(hosts, timeout, ca_file, username, password)
+    access = Access(hosts, timeout, ca_file, client_cert, client_key, username, password)
     changed = vendor(url, folder, access, writes=not check, updates=update)
     if changed:
         click.get_current_context().exit(FAILED)

@@ -42,10 +42,10 @@ class Downloads:
     """
 
     start: str
-    hosts: Collection[str] = ()
-    timeout: float = 30.0
-    tls: ssl.SSLContext | None = None
-    authorization: str | None = None
+    tls: ssl.SSLContext
+    hosts: Collection[str]
+    timeout: float
+    authorization: str | None
     _taken: int = field(default=0, init=False)
     _count: int = field(default=0, init=False)
 
@@ -92,7 +92,7 @@ class Downloads:
             headers["Authorization"] = self.authorization
         opener = OpenerDirector()  # no proxies, no files, no FTP, and redirects are looked at first
         opener.add_handler(HTTPHandler())
-        opener.add_handler(HTTPSHandler(context=self.tls or ssl.create_default_context()))
+        opener.add_handler(HTTPSHandler(context=self.tls))
         try:
             response: HTTPResponse = opener.open(Request(url, headers=headers), timeout=_left(deadline))
             with response:
@@ -103,7 +103,9 @@ class Downloads:
                     raise DownloadError(f"cannot be fetched: HTTP {response.status} {response.reason}{hint}")
                 return self._content(response, deadline)
         except (OSError, HTTPException, ValueError) as error:
-            raise DownloadError(f"cannot be fetched: {error}", is_away=True) from error
+            why = getattr(error, "reason", None) or error
+            hint = "; give its CA with --ca-file" if isinstance(why, ssl.SSLCertVerificationError) else ""
+            raise DownloadError(f"cannot be fetched: {why}{hint}", is_away=True) from error
 
     def _content(self, response: HTTPResponse, deadline: float) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity")

@@ -22,18 +22,23 @@ class Access:
     hosts: Sequence[str]
     timeout: float
     ca_file: Path | None
+    client_cert: Path | None
+    client_key: Path | None
     username: str | None
     password: str | None
 
     def downloads(self, start: str) -> Downloads:
-        """What fetches from the host of a URL. Raises ConfigError if `ca_file` is none."""
+        """What fetches from the host of a URL. Raises ConfigError if a file of certificates is none."""
         try:
-            tls = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+            tls = ssl.create_default_context(cafile=self.ca_file)
+            if self.client_cert is not None:
+                tls.load_cert_chain(self.client_cert, self.client_key, str)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"{self.ca_file}: cannot be used as a PEM file of CAs: {error}") from error
+            files = ", ".join(str(file) for file in (self.ca_file, self.client_cert, self.client_key) if file)
+            raise ConfigError(f"{files}: cannot be used for TLS, as PEM files without a password: {error}") from error
         credentials = f"{self.username}:{self.password}".encode()
         basic = f"Basic {base64.b64encode(credentials).decode()}" if self.username is not None else None
-        return Downloads(start, self.hosts, self.timeout, tls, basic)
+        return Downloads(start, tls, self.hosts, self.timeout, basic)
 
 
 def vendor(url: str | None, folder: Path, access: Access, *, writes: bool, updates: bool) -> bool:
