@@ -45,7 +45,7 @@ def command() -> None:
 def from_copybook(
     file: Path, encoding: str, out: Path | None, force: bool, redefines: tuple[str, ...], **options: Any
 ) -> None:
-    """Turn a COBOL copybook into models: FixedWidth records and groups, in Python.
+    """Turn a COBOL copybook into models: FixedWidth records and groups, in Python. FILE may be -, standard input.
 
     Where REDEFINES gives several views of the same bytes, and --redefines does not say which holds, they are kept as
     bytes, with a class for each view. Exit status 1, with file and line, at anything that is not understood.
@@ -53,18 +53,25 @@ def from_copybook(
     from adapter_sdk.cli.common import exit_status, read_input
     from adaptors.files.formats.copybook.converted import converted
 
+    name = "copybook" if str(file) == "-" else file.name
+    said = _said(click.get_current_context())
     with exit_status():
-        done = converted(
-            file.name, read_input(file), encoding, redefines, _said(click.get_current_context()), **options
-        )
+        done = converted(name, read_input(file), encoding, redefines, said, **options)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     if out is None:
         click.echo(done.text, nl=False)
-        return
-    if out.exists() and not force and out.read_text(encoding="utf-8") != done.text:
-        raise click.UsageError(f"{out} exists with other content; give --force to overwrite it")
-    out.write_text(done.text, encoding="utf-8")
+    else:
+        _write(out, done.text.encode(), force)
+
+
+def _write(out: Path, content: bytes, force: bool) -> None:
+    try:
+        if out.exists() and not force and out.read_bytes() != content:
+            raise click.UsageError(f"{out} exists with other content; give --force to overwrite it")
+        out.write_bytes(content)
+    except OSError as error:
+        raise click.UsageError(f"{out}: {error.strerror}") from error
 
 
 def _said(context: click.Context) -> str:

@@ -174,6 +174,12 @@ def test_filler_is_kept_as_it_is_and_written_as_its_value() -> None:
         'filler_3: Annotated[bytes, Bytes(2)] = b"\\x00\\x0f"',
         'filler_4: Annotated[bytes, Bytes(4)] = b"@" * 4',
     ]
+    values = "\n".join(
+        f"05 PIC {one}."
+        for one in ("9(3) VALUE 7", "S9(3)V9 COMP-3 VALUE -1.5", "X(2) VALUE LOW-VALUES", "X(3) VALUE ALL 'AB'")
+    )
+    defaults = [line.partition(" = ")[2] for line in fields(values, encoding="ascii")]
+    assert defaults == ['b"007"', 'b"\\x00\\x01]"', 'b"\\x00" * 2', 'b"ABA"']
 
 
 def test_names_that_python_or_pydantic_needs_are_given_another_form() -> None:
@@ -288,6 +294,7 @@ def test_fixed_and_free_reference_format_are_told_apart(text: str) -> None:
         ("05 A PIC X OCCURS 1 TO 5.", "x.cpy:2: 05 A: OCCURS with TO needs DEPENDING ON"),
         ("05 A PIC X OCCURS 1 TO 5 DEPENDING ON N.", "x.cpy:2: 05 A: there is no field N before it"),
         ("05 A REDEFINES B PIC X.", "x.cpy:2: 05 A redefines B, which is not before it"),
+        ("05 A PIC 9(3) LEADING SEPARATE.", "x.cpy:2: 05 A: a SIGN clause needs an S in the PICTURE"),
         ("05 A PIC S9(3) SIGN ABOVE.", "x.cpy:2: 05 A: SIGN ABOVE is not understood"),
         ("05 A OCCURS N PIC X.", "x.cpy:2: N stands where how often it OCCURS was expected"),
         ("FD F.", "x.cpy:2: FD stands where a level number was expected"),
@@ -319,6 +326,7 @@ def test_the_command_writes_where_it_is_told_and_overwrites_only_by_force(tmp_pa
     ("arguments", "status", "sentence"),
     [
         (("missing.cpy",), 2, "missing.cpy: No such file or directory"),
+        ((SHIPMENT, "--out", "missing/models.py"), 2, "missing/models.py: No such file or directory"),
         ((SHIPMENT, "--encoding", "klingon"), 1, "knows an encoding 'klingon'"),
         ((SHIPMENT, "--redefines", "PARCEL"), 1, "'PARCEL' is neither AREA=VIEW nor AREA=FIELD:VALUE=VIEW"),
         ((SHIPMENT, "--redefines", "SKU=KIND"), 1, "shipment.cpy: nothing redefines SKU"),

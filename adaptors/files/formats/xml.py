@@ -15,6 +15,8 @@ from adaptors.files.formats.record import BadRecord, Record, RecordT, label, num
 from adaptors.files.formats.xml_document import Element, Schema, parse
 from adaptors.files.formats.xml_shape import Member, fill, members_of, values_of
 
+_SHOWN = 5  # faults of a schema that an error message shows
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -108,7 +110,13 @@ class _Form(Form):
         found: dict[int | None, list[str]] = {}
         for child, reason in self.schema.faults(root) if self.schema else ():
             found.setdefault(1 if self.record is None else child, []).append(reason)
-        return {child: "; ".join(reasons) for child, reasons in found.items()}
+        return {child: _few(reasons) for child, reasons in found.items()}
+
+
+def _few(reasons: list[str]) -> str:
+    """As many reasons as a log line bears."""
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    return "; ".join(reasons[:_SHOWN]) + more
 
 
 def _record(number: int | None) -> str:

@@ -67,6 +67,8 @@ class Item:
     blank_when_zero: bool = False
     synchronized: bool = False
     value: Token | None = None
+    value_repeated: bool = False
+    """VALUE ALL: the literal fills the item."""
     conditions: list[Condition] = field(default_factory=list)
     items: list["Item"] = field(default_factory=list)
 
@@ -187,7 +189,7 @@ def _skip_names(cursor: Cursor) -> None:
 
 def _value(cursor: Cursor, item: Item, token: Token) -> None:
     cursor.accept("IS")
-    cursor.accept("ALL")
+    item.value_repeated = cursor.accept("ALL")
     item.value = cursor.next("a value")
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from adaptors.files.formats.copybook.clauses import Condition, Item
-from adaptors.files.formats.copybook.source import Token
+from adaptors.files.formats.copybook.source import Token, text_of
 from adaptors.files.formats.copybook.text import WIDTH, literal
 
 _ZEROS = ("ZERO", "ZEROS", "ZEROES")
@@ -42,7 +42,7 @@ def _value(token: Token, item: Item, kind: str) -> str:
     if token.is_literal:
         if text[0] not in "\"'":
             raise ValueError(f"the literal {text} is not text")
-        text = text[1:-1].replace(text[0] * 2, text[0])
+        text = text_of(text)
     if kind == "str":
         assert item.picture is not None  # of elementary items alone a condition is written
         if not token.is_literal and text not in (*_ZEROS, *_SPACES):

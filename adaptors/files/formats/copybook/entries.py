@@ -63,6 +63,8 @@ def _items(cursor: Cursor) -> Iterator[Item]:
 
 def _inherit(name: str, item: Item, usage: Usage | None, sign: Sign | None) -> None:
     """Give USAGE and SIGN of a group to the items in it, and look at what the clauses of an item make together."""
+    if item.sign and item.picture and not item.picture.signed:
+        raise wrong(name, item.line, f"{item.title}: a SIGN clause needs an S in the PICTURE")
     item.usage, item.sign = item.usage or usage, item.sign or sign
     if item.picture is None:
         if not item.items:

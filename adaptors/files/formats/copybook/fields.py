@@ -1,11 +1,14 @@
 """What a data item is in a model: its Python type, its kind, and how many bytes it takes."""
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from adaptors.files.formats.charset import Charset, Overpunch
 from adaptors.files.formats.copybook.clauses import Item
 from adaptors.files.formats.copybook.picture import Picture
+from adaptors.files.formats.copybook.source import text_of
 from adaptors.files.formats.copybook.views import views_of
 from adaptors.files.formats.kinds import Bytes, Kind, Text
 from adaptors.files.formats.numbers import Binary, Number, Packed, Zoned
@@ -46,14 +49,21 @@ def kind_of(item: Item, machine: Machine) -> tuple[str, Kind]:
 
 
 def filler(item: Item, machine: Machine) -> bytes:
-    """What stands in an elementary item without a name when it is written: its VALUE if it is a literal, or nothing."""
-    charset, picture = machine.charset, item.picture
+    """What stands in an elementary item without a name when it is written: its VALUE, else spaces, or a packed zero."""
+    charset, picture, value = machine.charset, item.picture, item.value.text if item.value else ""
     assert picture is not None  # as above
     if _is_number(picture):
         kind = _number(item, picture, machine)
-        return charset.space * kind.length if isinstance(kind, (Number, Zoned)) else kind.encode(0, charset)
-    text = item.value.text[1:-1] if item.value and item.value.text[:1] in "\"'" else ""
-    return charset.encode(text[: picture.length]).ljust(picture.length, charset.space)
+        if re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+", value):
+            return kind.encode(Decimal(value), charset)
+        blank = isinstance(kind, (Number, Zoned)) and not value.startswith("ZERO")
+        return charset.space * kind.length if blank else kind.encode(0, charset)
+    length = picture.length
+    for word, byte in (("LOW-VALUE", b"\0"), ("HIGH-VALUE", b"\xff"), ("ZERO", charset.encode("0"))):
+        if value.startswith(word):
+            return byte * length
+    raw = charset.encode(text_of(value)) if value[:1] in ("'", '"') else b""
+    return (raw * length if item.value_repeated else raw).ljust(length, charset.space)[:length]
 
 
 def bounds(item: Item, machine: Machine) -> tuple[int, int]:

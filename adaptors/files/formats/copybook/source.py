@@ -36,6 +36,11 @@ class Token:
         return self.text.endswith(('"', "'"))
 
 
+def text_of(literal: str) -> str:
+    """What stands between the quotes of a literal; a quote that is doubled is one."""
+    return literal[1:-1].replace(literal[0] * 2, literal[0])
+
+
 def wrong(name: str, line: int, what: str) -> FormatError:
     """An error with file and line."""
     return FormatError(f"{name}:{line}: {what}")
