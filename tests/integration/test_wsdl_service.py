@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from adapter_sdk.errors import ConfigError, InDoubt, InvalidData, PermanentError
 from adapter_sdk.ledger.base import State
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adaptors.soap import SoapSettings, UnknownOperation, connect, typed_view
-from tests.wsdl import DEPOT, DEPOT_ADAPTOR, Peer, echo, fault, importable, models_of, peer, write_models
+from tests.wsdl import DEPOT, DEPOT_ADAPTOR, RPC, Peer, asking, echo, fault, importable, models_of, peer, write_models
 
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _SOLD_OUT = '<SoldOut xmlns="urn:depot"><Sku>AB-1234</Sku></SoldOut>'
@@ -221,6 +222,69 @@ def test_a_fault_whose_detail_breaks_its_type_says_so(depot: Peer, service: Any,
         service.PlaceOrder(Order=_order(models))
     with pytest.raises(PermanentError, match="does not fit SoldOutError: Sku: String should match"):
         _ = caught.value.detail
+
+
+_KINDS = """<xs:sequence>
+  <xs:element name="List" type="t:Inner" nillable="true" minOccurs="0" maxOccurs="unbounded"/>
+  <xs:element name="Empty"><xs:complexType/></xs:element>
+  <xs:element name="Lasts" type="xs:duration" minOccurs="0"/>
+  <xs:element name="Year" type="xs:gYear" minOccurs="0"/>
+  <xs:element name="Hex" type="xs:hexBinary" minOccurs="0"/>
+  <xs:element name="Either" minOccurs="0"><xs:simpleType><xs:union memberTypes="xs:int xs:string"/></xs:simpleType>
+  </xs:element>
+  <xs:element name="Anything" type="xs:anyType" minOccurs="0"/>
+  <xs:sequence minOccurs="0" maxOccurs="3">
+    <xs:element name="Key" type="xs:string"/><xs:element name="Number" type="xs:int"/>
+  </xs:sequence>
+  <xs:any minOccurs="0" maxOccurs="unbounded" processContents="lax" namespace="##other"/>
+</xs:sequence><xs:anyAttribute processContents="lax"/>"""
+_INNER = (
+    '<xs:complexType name="Inner"><xs:sequence><xs:element name="X" type="xs:string"/></xs:sequence></xs:complexType>'
+)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"Lasts": dt.timedelta(hours=3), "Year": (2020, None), "Hex": "ff", "Either": "5", "Anything": "text"},
+        {"items": ({"Key": "a", "Number": 1}, {"Key": "b", "Number": 2})},
+        {"List": ({"X": "a"}, {"X": ""})},
+        {"any_attributes": {"{urn:u}at": "x"}},
+    ],
+    ids=["simple types", "repeated sequence", "list", "any attribute"],
+)
+def test_what_else_a_schema_may_hold_comes_back_as_it_was(depot: Peer, tmp_path: Path, values: dict[str, Any]) -> None:
+    """Durations, years, unions, repeated sequences, wildcards: in and out, they are the same."""
+    wsdl = asking(tmp_path / "kinds.wsdl", _KINDS, _INNER)
+    with models_of(wsdl, tmp_path) as models, connect(SoapSettings(wsdl=wsdl, endpoint=depot.url)) as untyped:
+        answer = typed_view(untyped, models.SService).Ask(Empty={}, **values)
+        assert answer == models.AskResponse(Empty=models.AskResponseEmpty(), **values)
+
+
+def test_an_element_of_any_kind_is_sent_and_read_as_xml(depot: Peer, tmp_path: Path) -> None:
+    """What stands for xsd:any is an element of lxml, and what comes before it is not mistaken for more."""
+    wsdl = asking(tmp_path / "kinds.wsdl", _KINDS, _INNER)
+    with models_of(wsdl, tmp_path) as models, connect(SoapSettings(wsdl=wsdl, endpoint=depot.url)) as untyped:
+        given = {"items": ({"Key": "a", "Number": 1},), "any_elements": [etree.fromstring('<q xmlns="urn:q">1</q>')]}
+        answer = typed_view(untyped, models.SService).Ask(Empty={}, **given)
+        (element,) = answer.any_elements
+        assert (element.tag, element.text) == ("{urn:q}q", "1")
+        assert len(answer.items) == 1
+
+
+def test_encoded_rpc_has_typed_parts_and_arrays(depot: Peer, tmp_path: Path) -> None:
+    """Parts are parameters, arrays are sequences of models, and several parts of an answer are a model."""
+    depot.answers = lambda _: (
+        '<r:AddResponse xmlns:r="urn:rpc"><count>2</count><last><Sku>b</Sku><Note id="i1">hello</Note></last>'
+        "</r:AddResponse>"
+    )
+    with models_of(RPC, tmp_path) as models, connect(SoapSettings(wsdl=RPC, endpoint=depot.url)) as untyped:
+        rpc = typed_view(untyped, models.RpcService)
+        answer = rpc.Add(lines=[models.Line(Sku="a"), models.Line(Sku="b", Note="n")], class_="x")
+        assert answer == models.AddAnswer(count=2, last=models.Line(Sku="b", Note="hello"))
+        assert [one.text for one in depot.requests[-1].iter("Sku")] == ["a", "b"]
+        depot.answers = lambda _: '<r:SumResponse xmlns:r="urn:rpc"><sum>3</sum></r:SumResponse>'
+        assert rpc.Sum(numbers=[1, 2]) == 3
 
 
 def test_an_operation_that_was_not_named_is_missed_with_a_hint(depot: Peer, tmp_path: Path) -> None:
