@@ -1,10 +1,10 @@
 """File servers with their habits, real ones that serve this machine's files: for the tests of the files family."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.pki import Authority
 from tests.services import ftpd, samba, sftp_that_overwrites, sshd
@@ -99,3 +99,22 @@ HABITS: dict[str, Callable[[Run], AbstractContextManager[FileServer]]] = {
     "ftp without MLST and SIZE": lambda run: on_ftp(run, without=("MLST", "MLSD", "SIZE")),
     "ftp that refuses to overwrite": lambda run: on_ftp(run, refuses=True),
 }
+
+
+class Started(dict[str, FileServer]):
+    """Servers by their kind, each started when it is first asked for; ended with the block."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._open = ExitStack()
+
+    def __missing__(self, kind: str) -> FileServer:
+        self[kind] = self._open.enter_context((SERVERS | HABITS)[kind](self._run))
+        return self[kind]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()

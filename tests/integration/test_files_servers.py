@@ -1,13 +1,13 @@
 """File servers that refuse, vanish or fall silent: what is said, what is tried again, and nothing is dropped twice."""
 
+import errno
 import os
 import random
 import socket
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -15,45 +15,30 @@ from typing import Any
 
 import pytest
 
-from adapter_sdk import BackendUnavailable, ConfigError, InDoubt
+from adapter_sdk import BackendUnavailable, Event, InDoubt, NotApplied, RetryPolicy, handles
 from adapter_sdk.family import Applied, Outcome
+from adapter_sdk.ledger.base import State
+from adapter_sdk.testing import AdaptorHarness, event_of
+from adapter_sdk.testing.harness import Sections
+from adaptors.files import Drop
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets import pool
-from adaptors.files.targets.remote import RemoteTarget
-from tests.file_drops import MakePlace, Notes, Place, Refusing, error_of, places
-from tests.file_servers import SERVERS, FileServer, on_sftp_that_overwrites
+from adaptors.files.targets.remote import RemoteFolder, RemoteTarget
+from tests.file_drops import MakePlace, Note, Notes, Place, Refusing, error_of, places
+from tests.file_servers import SERVERS, FileServer, Started
 from tests.services.run import Run
 from tests.torture.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
-def servers(service_run: Run) -> Iterator[dict[str, FileServer]]:
+def servers(service_run: Run) -> Iterator[Mapping[str, FileServer]]:
     """One of each kind, started when it is asked for."""
-    started: dict[str, FileServer] = _Started(service_run)
-    yield started
-    assert isinstance(started, _Started)
-    started.end()
-
-
-class _Started(dict[str, FileServer]):
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self._run = run
-        self._open: list[Any] = []
-
-    def __missing__(self, kind: str) -> FileServer:
-        context = (SERVERS | {"password": on_sftp_that_overwrites})[kind](self._run)
-        self[kind] = context.__enter__()
-        self._open.append(context)
-        return self[kind]
-
-    def end(self) -> None:
-        for context in self._open:
-            context.__exit__(None, None, None)
+    with Started(service_run) as started:
+        yield started
 
 
 @pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, servers: dict[str, FileServer]) -> FileServer:
+def server(request: pytest.FixtureRequest, servers: Mapping[str, FileServer]) -> FileServer:
     """A server of each kind."""
     return servers[request.param]
 
@@ -71,114 +56,6 @@ def make_place(tmp_path: Path, server: FileServer, line: Proxy) -> Iterator[Make
     """Makes a place at the other end of the line."""
     with places(tmp_path, lambda drop: server.settings(drop, line.port)) as make:
         yield make
-
-
-def refusal(settings: dict[str, Any]) -> str:
-    """What keeps an adaptor from starting with these settings."""
-    family = Notes._family(FileSettings.model_validate(settings))
-    with pytest.raises(ConfigError) as caught:
-        family.open()
-    family.close()
-    said = str(caught.value)
-    assert "correct horse" not in said
-    return said
-
-
-# --- logins ---
-
-
-def test_an_unknown_host_key_is_refused_and_the_remedy_named(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """Also by `adaptor check`, which connects nowhere; nobody is trusted at first sight."""
-    server = servers["sftp"]
-    empty = tmp_path / "known_hosts"
-    empty.touch()
-    settings = server.settings(tmp_path) | {"known_hosts": empty}
-    remedy = f"append what `ssh-keyscan -p {server.port} 127.0.0.1` says once its owner has confirmed the fingerprint"
-    assert remedy in refusal(settings)
-    [fault] = Notes._family(FileSettings.model_validate(settings)).check()
-    assert remedy in fault
-
-
-def test_another_host_key_than_the_known_one_is_refused(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """Somebody may be listening in between: nothing is sent, not even the login."""
-    server = servers["sftp"]
-    other = tmp_path / "other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{server.port} {other.with_suffix('.pub').read_text()}")
-    said = refusal(server.settings(tmp_path) | {"known_hosts": known})
-    assert "has another host key than" in said
-    assert "send nothing there" in said
-
-
-def test_a_key_that_is_not_allowed_is_refused(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """The process ends and says what to look at, since no waiting helps."""
-    other = tmp_path / "other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
-    said = refusal(servers["sftp"].settings(tmp_path) | {"key_file": other})
-    assert "refuses the login: check [files] user, password and key_file" in said
-
-
-def test_an_encrypted_key_is_opened_by_its_password(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """Without one, the setting is named that is missing; with a wrong one, the file."""
-    server = servers["sftp"]
-    locked = tmp_path / "locked"
-    locked.write_bytes(server.login["key_file"].read_bytes())
-    locked.chmod(0o600)
-    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "sesame", "-f", str(locked)], check=True)
-    drop = tmp_path / "in"
-    drop.mkdir()
-    settings = server.settings(drop) | {"key_file": locked}
-    for wrong in ({}, {"key_password": "wrong"}):
-        assert f"key_file: {locked} cannot be read; if it is encrypted" in refusal(settings | wrong)
-    family = Notes._family(FileSettings.model_validate(settings | {"key_password": "sesame"}))
-    family.open()
-    family.close()
-
-
-@pytest.mark.parametrize("kind", ["password", "ftp", "ftps", "smb"])
-def test_a_wrong_password_is_refused_and_not_shown(servers: dict[str, FileServer], kind: str, tmp_path: Path) -> None:
-    """Where a login is by password."""
-    said = refusal(servers[kind].settings(tmp_path) | {"password": "wrong horse"})
-    assert "refuses the login" in said
-    assert "wrong horse" not in said
-
-
-def test_a_certificate_of_an_unknown_authority_is_refused(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """The error names the setting that would trust it."""
-    said = refusal(servers["ftps"].settings(tmp_path) | {"ca_file": None})
-    assert "shows a certificate that cannot be trusted" in said
-    assert "[files] ca_file" in said
-
-
-def test_a_share_that_is_not_there_is_named(servers: dict[str, FileServer], tmp_path: Path) -> None:
-    """No waiting makes one."""
-    server = servers["smb"]
-    drop = f"smb://{server.user}@127.0.0.1:{server.port}/nope/in"
-    assert "has no share of that name" in refusal({**server.settings(tmp_path), "drop": drop})
-
-
-def test_what_is_missing_here_is_seen_without_connecting(tmp_path: Path) -> None:
-    """Key files, known hosts and CA files that are not there, a URL without a share, one without room for staging."""
-
-    def faults(**settings: Any) -> list[str]:
-        return Notes._family(FileSettings.model_validate(settings)).check()
-
-    none = tmp_path / "none"
-    assert faults(drop="sftp://me@h/in", key_file=none, known_hosts=none) == [
-        f"[files] key_file: {none} is missing, or this user may not read it",
-        f"[files] known_hosts: {none} is missing, or this user may not read it",
-    ]
-    assert faults(drop="ftps://h/in", ca_file=none) == [
-        f"[files] ca_file: {none} is missing, or this user may not read it"
-    ]
-    assert faults(drop="smb://me@h/", password="x", staging="/s") == [
-        "[files] drop: smb://me@h/ names no share: smb://user@host/share/folder"
-    ]
-    assert "has no folder above it" in faults(drop="ftp://h/")[0]
-
-
-# --- lines ---
 
 
 @contextmanager
@@ -389,6 +266,69 @@ def test_under_random_cuts_every_event_is_dropped_once_or_in_doubt(make_place: M
         assert taken[text] == 1 or (doubt and taken[text] == 0), (id_, taken[text], outcomes[id_])
     assert sum(taken.values()) == sum(taken[text] for text in events.values()), "a part of a file was seen"
     assert [name for name in place.staged() if not name.endswith(".w")] == []
+
+
+class Asking(Notes):
+    """Knows the folder into which the reader puts what it has taken."""
+
+    name = "asking"
+    archive = Path()
+
+    @handles(retry=RetryPolicy(immediate=0, delays=(0.1, 0.1)))
+    def note(self, event: Event[Note], drop: Drop) -> None:
+        """Drop the note."""
+        drop.write_text(event.data.text, encoding="ascii")
+
+    @note.verify
+    def was_taken(self, event: Event[Note], drop: Drop) -> NotApplied | None:
+        """Whether the reader has it."""
+        taken = any(file.read_text() == event.data.text for file in self.archive.iterdir())
+        return None if taken else NotApplied()
+
+
+@pytest.mark.parametrize("server", ["sftp"], indirect=True)
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "lost"])
+def test_a_verify_that_looks_into_the_archive_settles_the_doubt(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """What the reader has is not dropped again; what the server has lost is, under the same number."""
+    drop, archive = tmp_path / "in", tmp_path / "archive"
+    drop.mkdir()
+    archive.mkdir()
+    monkeypatch.setattr(Asking, "archive", archive)
+    move = RemoteFolder.move
+    moves = 0
+
+    def vanishing(self: RemoteFolder, name: str, to: RemoteFolder, new_name: str, *, replace: bool) -> None:
+        nonlocal moves
+        move(self, name, to, new_name, replace=replace)
+        moves += new_name.endswith(".TXT")
+        if moves == 1:
+            (drop / new_name).replace(archive / new_name if taken else tmp_path / "lost")
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(RemoteFolder, "move", vanishing)
+    event = event_of(Note(text="a"))
+    settings = {key: str(value) for key, value in server.settings(drop).items()}
+    with AdaptorHarness(Asking, {"files": settings}) as harness:
+        harness.publish(event)
+        harness.wait_for(event, State.APPLIED, timeout=30)
+    found = {file.name: file.read_text() for folder in (drop, archive) for file in folder.iterdir()}
+    assert found == {"NOTE001.TXT": "a"}
+
+
+@pytest.mark.parametrize("server", ["sftp"], indirect=True)
+def test_several_workers_drop_side_by_side(server: FileServer, tmp_path: Path) -> None:
+    """Each with a session of its own; numbers have no gap."""
+    drop = tmp_path / "in"
+    drop.mkdir()
+    settings = {key: str(value) for key, value in server.settings(drop).items()}
+    sections: Sections = {"files": settings, "runner": {"batch_size": 3, "concurrency": 4}}
+    with AdaptorHarness(Notes, sections) as harness:
+        harness.publish(*(event_of(Note(text=f"note {number}")) for number in range(60)))
+        harness.wait_until_settled(timeout=60)
+    assert sorted(file.name for file in drop.iterdir()) == [f"NOTE{number:03d}.TXT" for number in range(1, 61)]
+    assert {file.read_text() for file in drop.iterdir()} == {f"note {number}" for number in range(60)}
 
 
 def take(drop: Path, taken: Counter[str]) -> None:
