@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from adapter_sdk.envelopes import write_structured
-from adapter_sdk.errors import BackendUnavailable, BrokerError
+from adapter_sdk.errors import BackendUnavailable, BrokerError, ConfigError
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.transport.base import Message, Transport
 
@@ -80,7 +80,7 @@ class Outage:
         try:
             self._transport.open()
             self._transport.publish(self._unsent)
-        except BrokerError as error:
+        except (BrokerError, ConfigError) as error:  # before the first session there may be no exchange
             log.warning("not announced yet", adaptor=self._adaptor, event_type=event.type, error=str(error))
         else:
             self._unsent.clear()

@@ -38,6 +38,8 @@ _SWEEP_INTERVAL = 30.0
 _SWEEPS_PER_LOOK = 10
 # Seconds: the first and the longest pause after a failure of broker, ledger or backend.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# Broker and ledger are tried more often: work goes on within 30 s of their return even if one try comes too soon.
+_LONGEST_FOR_OUR_OWN = 10.0
 
 
 class RunState(StrEnum):
@@ -169,7 +171,8 @@ class Runner:
             self._try_quietly(self.transport.close)
         if not isinstance(trouble, BrokerError):
             self._caution.first_one()
-        pause = self._pause * random.uniform(0.5, 1.0)  # many adaptors lose one broker at the same moment
+        longest = _LONGEST_PAUSE if isinstance(trouble, BackendUnavailable) else _LONGEST_FOR_OUR_OWN
+        pause = min(self._pause, longest) * random.uniform(0.5, 1.0)  # many adaptors lose one broker at the same moment
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         facts = {"adaptor": self.adaptor.name, "why": type(trouble).__name__, "error": str(trouble)}
         log.warning("paused", again_in=round(pause, 2), **facts)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,13 @@ from adapter_sdk import (
     topology,
 )
 from adapter_sdk.envelopes import write_structured
+from adapter_sdk.family import Direct
 from adapter_sdk.ledger.base import State
-from adapter_sdk.runner import Runner
+from adapter_sdk.runner import Runner, RunState
+from adapter_sdk.settings import Settings
 from adapter_sdk.testing import AdaptorHarness
 from adapter_sdk.transport.base import Binding, Confirm, Delivery, Exchange, OnDeliveries, Queue, Topology
-from adapter_sdk.transport.memory import MemoryTransport
+from adapter_sdk.transport.memory import MemoryBroker, MemoryTransport
 from tests.bench import no_logs
 from tests.services.waiting import wait_until
 
@@ -64,7 +67,12 @@ def _thousandfold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def announcements(harness: AdaptorHarness) -> list[str]:
+def placed(name: str) -> Event[Placed]:
+    """An order."""
+    return Event(source="/shop", id=name, type="shop.placed", data=Placed(order_id=name))
+
+
+def announcements(broker: MemoryBroker) -> list[str]:
     """The types of the events about outages, as they come."""
     found: list[str] = []
 
@@ -72,7 +80,7 @@ def announcements(harness: AdaptorHarness) -> list[str]:
         found.extend(json.loads(delivery.message.body)["type"] for delivery in deliveries)
         pager.ack(deliveries)
 
-    pager = MemoryTransport(harness.broker)
+    pager = MemoryTransport(broker)
     pager.open()
     pager.declare(Topology([Exchange("events")], [Queue("pager")], [Binding("events", "pager", "backend.*")]))
     pager.consume("pager", prefetch=1000, on_deliveries=collect, on_lost=lambda _: None)
@@ -107,6 +115,52 @@ class Seen:
         monkeypatch.setattr(Runner, "_wait_out", counted)
 
 
+class Copier(Printer):
+    """As the printer, and it can be asked whether it is there."""
+
+    name = "copier"
+
+    class Probed(Direct):
+        """Answers as long as there is paper."""
+
+        def probe(self) -> None:
+            if Printer.away.is_set():
+                raise BackendUnavailable("out of paper")
+
+    @handles
+    def print(self, event: Event[Placed]) -> None:
+        """As the printer."""
+        super().print(event)
+
+    @classmethod
+    def _family(cls, settings: Any) -> Direct:
+        return cls.Probed()
+
+
+def test_a_backend_that_is_away_before_the_first_start(tmp_path: Path) -> None:
+    """Nobody has made the exchange yet on which the world is told: the adaptor waits all the same, and tells later."""
+    broker = MemoryBroker()
+    Printer.away.set()
+    copier = Runner(Copier, Settings(folder=tmp_path), MemoryTransport(broker))
+    thread = threading.Thread(target=copier.run)
+    thread.start()
+    try:
+        wait_until(lambda: isinstance(copier.trouble, BackendUnavailable))
+        wait_until(lambda: copier.state is RunState.PAUSED)
+        assert thread.is_alive()
+        told = announcements(broker)
+        Printer.away.clear()
+        assert copier.wait_for(RunState.CONSUMING, 10)
+        shop = MemoryTransport(broker)
+        shop.open()
+        shop.publish([write_structured(placed("first"), "events")])
+        wait_until(lambda: told == ["backend.down", "backend.up"])
+        assert Printer.printed == {"first": 1}
+    finally:
+        copier.stop()
+        thread.join(10)
+
+
 def test_an_hour_with_ten_thousand_waiting_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with every event applied once at its first attempt, no dead letter, and two events about the outage.
 
@@ -115,9 +169,8 @@ def test_an_hour_with_ten_thousand_waiting_events(monkeypatch: pytest.MonkeyPatc
     seen, began = Seen(monkeypatch), time.monotonic()
     Printer.away.set()
     with AdaptorHarness(Printer) as harness:
-        told = announcements(harness)
-        names = [f"{number:05}" for number in range(EVENTS)]
-        events = [Event(source="/shop", id=name, type="shop.placed", data=Placed(order_id=name)) for name in names]
+        told = announcements(harness.broker)
+        events = [placed(f"{number:05}") for number in range(EVENTS)]
         shop = MemoryTransport(harness.broker)
         shop.open()
         assert set(shop.publish([write_structured(event, "events") for event in events])) == {Confirm.CONFIRMED}
