@@ -33,6 +33,10 @@ def _tagged(value: Any) -> Any:
     return {_TAG: "repr", "v": repr(value)}
 
 
+# One for all: `json.dumps` makes a new encoder wherever it is told more than the value.
+_ENCODER = json.JSONEncoder(default=_tagged, separators=(",", ":"))
+
+
 def _untagged(value: dict[str, Any]) -> Any:
     match value.get(_TAG):
         case "table":
@@ -50,7 +54,7 @@ def _untagged(value: dict[str, Any]) -> Any:
 
 def pack_json(value: Any) -> bytes:
     """A JSON value that may hold bytes, times and decimals, as bytes."""
-    return json.dumps(_plain(value), default=_tagged, separators=(",", ":")).encode("utf-8")
+    return _ENCODER.encode(_plain(value)).encode("utf-8")
 
 
 def unpack_json(packed: bytes) -> Any:
@@ -69,8 +73,15 @@ def unpack_message(packed: bytes) -> Message:
 
 
 def pack_replies(replies: tuple[Reply, ...]) -> bytes:
-    """Sealed replies, in order."""
-    return pack_json([[reply.id, reply.type, reply.body] for reply in replies])
+    """Sealed replies, in order. A body is JSON, and so is text."""
+    return _ENCODER.encode([[reply.id, reply.type, _text_of(reply.body)] for reply in replies]).encode("utf-8")
+
+
+def _text_of(body: bytes) -> str | bytes:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body
 
 
 def pack_decisions(decisions: tuple[Decision, ...]) -> bytes:
@@ -85,4 +96,7 @@ def unpack_decisions(packed: bytes) -> tuple[Decision, ...]:
 
 def unpack_replies(packed: bytes) -> tuple[Reply, ...]:
     """The replies that `pack_replies` was given."""
-    return tuple(Reply(*item) for item in unpack_json(packed))
+    return tuple(
+        Reply(id_, kind, body.encode("utf-8") if isinstance(body, str) else body)
+        for id_, kind, body in unpack_json(packed)
+    )

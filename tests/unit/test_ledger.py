@@ -237,8 +237,17 @@ class TestCodec:
 
     def test_replies_keep_their_bytes(self) -> None:
         """Sealed replies come back in order, byte for byte."""
-        replies = (Reply("1", "t", b"\x00{}"), Reply("2", "t", b""))
+        replies = (
+            Reply("1", "t", b"\x00{}"),
+            Reply("2", "t", b""),
+            Reply("3", "t", "ö\u2028".encode()),
+            Reply("4", "t", b"\xff"),
+        )
         assert unpack_replies(pack_replies(replies)) == replies
+
+    def test_replies_of_earlier_ledgers(self) -> None:
+        """Rows in which bodies stand as tagged bytes are read as well."""
+        assert unpack_replies(pack_json([["1", "t", b"{}"]])) == (Reply("1", "t", b"{}"),)
 
 
 def test_a_journal_in_memory_remembers_notes_and_numbers() -> None:
