@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
@@ -31,7 +31,34 @@ _PREFIXES = ("cloudevents_", "cloudevents:", "ce-")
 _ATTRIBUTES = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64")
 )
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Schemas of pydantic that say the same of a JSON value whether it comes as text or already read.
+_READ_ALIKE = frozenset(
+    {
+        "model",
+        "model-fields",
+        "model-field",
+        "nullable",
+        "default",
+        "definitions",
+        "definition-ref",
+        "any",
+        "literal",
+        "enum",
+        "list",
+        "dict",
+        "str",
+        "int",
+        "float",
+        "bool",
+        "decimal",
+        "datetime",
+        "date",
+        "time",
+        "uuid",
+        "url",
+    }
+)
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 # Characters of an attribute that the ledger has a column for.
 _LONGEST_TEXT = 2048
@@ -50,7 +77,7 @@ class Opened:
     """A readable envelope around data that no schema has seen yet. `data` is a JSON value.
 
     `body` is the JSON that holds the data in its member `member`, or is the data where that is empty. It is None where
-    the data cannot be validated from those bytes without losing digits.
+    another parser could read those bytes otherwise, and the data has been read so that no digit is lost.
     """
 
     id: str
@@ -63,11 +90,7 @@ class Opened:
     extensions: Mapping[str, ExtensionValue]
     body: bytes | None = None
     member: str = ""
-
-    @property
-    def key(self) -> Key:
-        """The identity of the event."""
-        return Key(self.source, self.id)
+    key: Key
 
     def digest(self) -> str:
         """SHA-256 over type, subject and data, the same for every JSON spelling of equal data."""
@@ -101,13 +124,31 @@ class Opened:
         )
 
     def _data(self, data_type: builtins.type[DataT_co]) -> DataT_co:
-        """The data, always from JSON: a strict model accepts dates and decimals in the form that JSON has for them."""
-        if self.body is not None:
-            try:
+        """The data, as if from JSON: a strict model accepts dates and decimals in the form that JSON has for them."""
+        try:
+            if _reads_alike(data_type):
+                return data_type.model_validate(self.data)
+            if self.body is not None:
                 return cast("DataT_co", _validator(data_type, self.member)(self.body))
-            except ValidationError:
-                pass  # said below, in terms of the data alone
+        except ValidationError:
+            pass  # said below, in terms of the data alone
         return data_type.model_validate_json(pydantic_core.to_json(self.data))
+
+
+@cache
+def _reads_alike(data_type: type[EventData]) -> bool:
+    """Whether values that were read from JSON need not be JSON again to be validated: most schemas are so plain."""
+    waiting: list[Any] = [data_type.__pydantic_core_schema__]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            kind = part.get("type")
+            if (isinstance(kind, str) and kind not in _READ_ALIKE) or part.get("strict"):
+                return False
+            waiting.extend(value for name, value in part.items() if name not in ("metadata", "serialization"))
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return True
 
 
 @cache
@@ -136,7 +177,7 @@ def open_envelope(message: Message, limits: Limits) -> Opened:
     if message.content_encoding not in (None, "", "identity", "utf-8", "UTF-8"):
         raise MalformedEvent(f"content-encoding {message.content_encoding!r} is not understood; send the bytes plain")
     content_type = (message.content_type or "").partition(";")[0].strip().lower()
-    attributes = _binary_attributes(message.headers)
+    attributes = _binary_attributes(message.headers) if message.headers else {}
     if attributes and content_type != STRUCTURED:
         attributes.setdefault("datacontenttype", message.content_type)
         return _around(attributes, message.body, limits)
@@ -235,7 +276,7 @@ def _opened(
     if (version := attributes.get("specversion")) != "1.0":
         found = "missing" if version is None else repr(version)
         raise MalformedEvent(f"specversion is {found}; adaptors read CloudEvents 1.0")
-    id_, source, kind = _text(attributes, "id"), _text(attributes, "source"), _text(attributes, "type")
+    id_, source, kind, subject = (_text(attributes, name) for name in ("id", "source", "type", "subject"))
     if not id_ or not source or not kind:
         missing = [name for name in ("id", "source", "type") if not attributes.get(name)]
         raise MalformedEvent(f"CloudEvents attribute {', '.join(missing)} is missing or empty; nothing is invented")
@@ -247,9 +288,10 @@ def _opened(
     return Opened(
         id=id_,
         source=source,
+        key=Key(source, id_),
         type=kind,
         data=data,
-        subject=_text(attributes, "subject"),
+        subject=subject,
         time=_time(attributes.get("time")),
         dataschema=_text(attributes, "dataschema"),
         extensions={**extensions, **more} if more else extensions,
@@ -260,8 +302,8 @@ def _opened(
 
 def _text(attributes: Mapping[str, Any], name: str) -> str | None:
     value = attributes.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is str and len(value) <= _LONGEST_TEXT and value.isprintable()):
+        return value
     if isinstance(value, bytes):
         try:
             value = value.decode("utf-8")
@@ -318,36 +360,39 @@ def _in_zone(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=128)
 def format_time(time: datetime) -> str:
     """RFC 3339 in UTC with a Z, as CloudEvents writes times."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _attributes(event: Event[EventData]) -> dict[str, Any]:
-    known = {
+    attributes: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
         "type": event.type,
-        "subject": event.subject,
-        "time": None if event.time is None else format_time(event.time),
         "datacontenttype": "application/json",
-        "dataschema": event.dataschema,
     }
-    plain = {
-        name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
-        for name, value in event.extensions.items()
-        if not isinstance(value, tuple)
-    }
-    return {name: value for name, value in {**known, **plain}.items() if value is not None}
+    if event.subject is not None:
+        attributes["subject"] = event.subject
+    if event.time is not None:
+        attributes["time"] = format_time(event.time)
+    if event.dataschema is not None:
+        attributes["dataschema"] = event.dataschema
+    for name, value in event.extensions.items():
+        if not isinstance(value, tuple):
+            attributes[name] = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    return attributes
 
 
 def structured_body(event: Event[EventData]) -> bytes:
     """The event as CloudEvents JSON (structured mode)."""
-    return pydantic_core.to_json({**_attributes(event), "data": event.data.model_dump(mode="json")})
+    attributes = pydantic_core.to_json(_attributes(event))
+    return b'%b,"data":%b}' % (attributes[:-1], event.data.model_dump_json().encode())
 
 
-def structured_message(body: bytes, *, type: str, id: str, exchange: str) -> Message:
+def structured_message(body: bytes, *, type: str, id: str, exchange: str, correlation_id: str | None = None) -> Message:
     """A message in structured mode around bytes made by `structured_body`; the routing key is the event type."""
     return Message(
         body=body,
@@ -355,6 +400,7 @@ def structured_message(body: bytes, *, type: str, id: str, exchange: str) -> Mes
         routing_key=type,
         content_type=f"{STRUCTURED}; charset=utf-8",
         message_id=id,
+        correlation_id=correlation_id,
         type=type,
     )
 

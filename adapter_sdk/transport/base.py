@@ -18,7 +18,7 @@ SHORT_STRING = 255
 """Bytes that AMQP 0-9-1 allows a routing key, a name, or a property such as the correlation id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each event and each reply, at half the price
 class Message:
     """A message as AMQP 0-9-1 carries it. Published messages are always persistent.
 

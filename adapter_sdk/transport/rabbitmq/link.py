@@ -6,18 +6,55 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import pika
+from pika import frame, spec
 
 from adapter_sdk.errors import AdaptorError, BrokerError
 from adapter_sdk.transport.rabbitmq.failures import Translate
 
 T = TypeVar("T")
 
+# Bytes of a frame around its payload: type, channel and size before it, an end mark after it.
+_FRAME_OVERHEAD = 8
+
 CLOSE_TIMEOUT = 3.0
 """Seconds to wait for the broker's part of closing. Under an alarm it may never come."""
 
 
 class Connection(pika.SelectConnection):
-    """pika's connection with two doors more: encoded frames out, and an end without asking the broker."""
+    """pika's connection with two doors more: encoded frames out, and an end without asking the broker.
+
+    What it reads goes a shorter way: the buffer is not copied for each frame, and content is looked at by its channel
+    alone, because nothing else waits for it. Where pika changes, its own way is gone again.
+    """
+
+    _frame_buffer: bytes
+    bytes_received: int
+    frames_received: int
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        if not self.is_open:
+            super()._on_data_available(data_in)  # type: ignore[misc]
+            return
+        buffer, start = self._frame_buffer + data_in, 0
+        while len(buffer) - start >= _FRAME_OVERHEAD:
+            end = start + _FRAME_OVERHEAD + int.from_bytes(buffer[start + 3 : start + 7], "big")
+            if end > len(buffer):
+                break
+            _, value = frame.decode_frame(buffer[start:end])
+            start = end
+            if value is not None:
+                self._process_frame(value)
+        self._frame_buffer = buffer[start:]
+        self.bytes_received += start
+
+    def _process_frame(self, value: Any) -> None:
+        if isinstance(value, (frame.Header, frame.Body)) or isinstance(
+            getattr(value, "method", None), spec.Basic.Deliver
+        ):
+            self.frames_received += 1
+            self._deliver_frame_to_channel(value)  # type: ignore[attr-defined]
+        else:
+            super()._process_frame(value)  # type: ignore[misc]
 
     def write(self, frames: bytes) -> None:
         """Send encoded frames."""
