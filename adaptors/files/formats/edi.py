@@ -1,5 +1,7 @@
 """What EDIFACT and X12 have in common: segments of elements, some of which have components."""
 
+from abc import abstractmethod
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -8,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, Field
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
 from adaptors.files.formats.charset import named
-from adaptors.files.formats.record import STRICT, shown
+from adaptors.files.formats.declared import Form
+from adaptors.files.formats.record import STRICT, RecordT, numbered, shown
 
 Element = str | tuple[str, ...]
 Elements = tuple[Element, ...]
@@ -56,6 +59,18 @@ class Segment(BaseModel):
         found = self.elements[element - 1] if 0 < element <= len(self.elements) else ""
         parts = (found,) if isinstance(found, str) else found
         return parts[component - 1] if 0 < component <= len(parts) else ""
+
+
+class Interchanges(Form):
+    """A file of interchanges, one after the other."""
+
+    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
+        written = numbered(cls, records)
+        return b"".join([self.encoded(f"{cls.__name__} record {number}", number, one) for number, one in written])
+
+    @abstractmethod
+    def encoded(self, where: str, number: int, record: Any) -> bytes:
+        """One interchange, counted from 1. Raises FormatError, which begins with `where`."""
 
 
 def library(name: str, extra: str) -> Any:

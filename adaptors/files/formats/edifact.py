@@ -1,7 +1,7 @@
 """EDIFACT interchanges, on pydifact: the envelope is typed, the segments of a message are as its guide has them."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,9 +9,19 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.declared import DeclaredRecord, Form
-from adaptors.files.formats.edi import Element, Elements, Segment, library, plain, refuse, texts_of, trimmed
-from adaptors.files.formats.record import STRICT, BadRecord, RecordT, explain, hexed, label, numbered, shown
+from adaptors.files.formats.declared import DeclaredRecord
+from adaptors.files.formats.edi import (
+    Element,
+    Elements,
+    Interchanges,
+    Segment,
+    library,
+    plain,
+    refuse,
+    texts_of,
+    trimmed,
+)
+from adaptors.files.formats.record import STRICT, BadRecord, RecordT, explain, hexed, label, shown
 
 # ISO 9735-1, data element 0001; UNOA and UNOB are subsets of ASCII.
 _ENCODINGS = {
@@ -60,14 +70,10 @@ class _Options:
 
 
 @dataclass(frozen=True, slots=True)
-class _Interchanges(Form):
+class _Interchanges(Interchanges):
     options: _Options
 
-    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
-        return b"".join([self._encoded(cls, number, record) for number, record in numbered(cls, records)])
-
-    def _encoded(self, cls: type[RecordT], number: int, record: Any) -> bytes:
-        where = f"{cls.__name__} record {number}"
+    def encoded(self, where: str, number: int, record: Any) -> bytes:
         written = self._segments(where, record)
         encoding = self._encoding(where, record.syntax[0])
         for segment in written:

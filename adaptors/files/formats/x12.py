@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.declared import DeclaredRecord, Form
-from adaptors.files.formats.edi import Elements, Segment, library, refuse, texts_of, trimmed
-from adaptors.files.formats.record import STRICT, BadRecord, RecordT, explain, hexed, label, numbered, shown
+from adaptors.files.formats.declared import DeclaredRecord
+from adaptors.files.formats.edi import Elements, Interchanges, Segment, library, refuse, texts_of, trimmed
+from adaptors.files.formats.record import STRICT, BadRecord, RecordT, explain, hexed, label, shown
 
 # ASCII without control characters: the basic and the extended character set of X12.5.
 _OUTSIDE = re.compile(r"[^ -~]")
@@ -62,14 +62,10 @@ class _Options:
 
 
 @dataclass(frozen=True, slots=True)
-class _Interchanges(Form):
+class _Interchanges(Interchanges):
     options: _Options
 
-    def encode(self, cls: type[RecordT], records: Iterable[RecordT]) -> bytes:
-        return b"".join([self._encoded(cls, number, record) for number, record in numbered(cls, records)])
-
-    def _encoded(self, cls: type[RecordT], number: int, record: Any) -> bytes:
-        where = f"{cls.__name__} record {number}"
+    def encoded(self, where: str, number: int, record: Any) -> bytes:
         element, component, end = (*self.options.separators,)
         reserved = re.compile(f"[{re.escape(self.options.separators)}]")
         out = io.StringIO()
