@@ -2,10 +2,9 @@
 
 import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from lxml import etree
 
 from adaptors.soap.wsdl.document import Wsdl
 from adaptors.soap.wsdl.generate import generate
+from tests.wsdl.web import serving
 
 DEPOT = Path(__file__).with_name("depot.wsdl")
 RPC = Path(__file__).with_name("rpc.wsdl")
@@ -176,13 +176,6 @@ def peer() -> Iterator[Peer]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Peer(f"http://127.0.0.1:{server.server_port}/")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving(Handler) as port:
+        served = Peer(f"http://127.0.0.1:{port}/")
         yield served
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -45,14 +45,21 @@ def web(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Web(server.server_port, scheme="https" if tls else "http")
+    with serving(Handler, tls) as port:
+        served = Web(port, scheme="https" if tls else "http")
+        yield served
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A running server on a loopback port; gives the port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield served
+        yield server.server_port
     finally:
         server.shutdown()
         thread.join()
