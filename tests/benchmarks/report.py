@@ -19,7 +19,7 @@ def table(job: Job, results: Results, events: int) -> list[str]:
         failure = results.failures.get((job.key, contender.name))
         cells = [_cell(results.values(job.key, contender.name, figure)) for figure in job.columns]
         lines.append([contender.name, *cells, f"FAILED: {failure}" if failure else contender.configuration])
-    return [f"({job.key}) {job.title}; {events:,} events", *aligned(lines)]
+    return [f"({job.key}) {job.title}; {events:,} event{'s' if events > 1 else ''}", *aligned(lines)]
 
 
 def targets(results: Results, jobs: Sequence[Job]) -> list[str]:
