@@ -14,7 +14,7 @@ from typing import Any
 from adapter_sdk import Event, NotApplied, handles
 from adapter_sdk import replies as sealing
 from adapter_sdk.family import Applied, Claim, Outcome
-from adapter_sdk.ledger import store
+from adapter_sdk.ledger import claiming
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Delivery
@@ -120,7 +120,7 @@ class EagerKey(StockAdaptor):
             def filter_claims(entry: Entry, *others: Any) -> Verdict:
                 return Verdict.DUPLICATE if entry.state is State.CLAIMED else decide(entry, *others)
 
-            store.decide = filter_claims  # type: ignore[assignment, attr-defined]
+            claiming.decide = filter_claims  # type: ignore[assignment, attr-defined]
         return super()._family(settings)
 
 

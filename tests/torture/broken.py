@@ -20,7 +20,7 @@ from adapter_sdk import outcomes, pipeline, replies
 from adapter_sdk.cli import main
 from adapter_sdk.errors import AdaptorError, InDoubt, PermanentError
 from adapter_sdk.family import Family
-from adapter_sdk.ledger import schema, store
+from adapter_sdk.ledger import claiming, schema
 from adapter_sdk.ledger.base import ClaimRequest, Entry, State, Verdict, decide
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.outbox import Outbox
@@ -129,7 +129,7 @@ def eager_key() -> None:
     def eager(entry: Entry, request: ClaimRequest, *rest: Any) -> Verdict:
         return Verdict.DUPLICATE if entry.state in unfinished else decide(entry, request, *rest)
 
-    _replace(store, "decide", eager)
+    _replace(claiming, "decide", eager)
     _pause_before(Family, "apply", 0.02)
 
 
@@ -170,7 +170,7 @@ def no_attempt_fencing() -> None:
             for request, (verdict, entry) in zip(requests, claim(self, requests, now), strict=True)
         ]
 
-    _replace(store, "decide", unfenced)
+    _replace(claiming, "decide", unfenced)
     _replace(SqlLedger, "claim", by_header)
     _pause_after(Outbox, "send", 0.05)
 
@@ -182,7 +182,7 @@ def no_token() -> None:
         if not found:
             raise AttributeError(f"{statement} has no token to leave out")
         _replace(schema, statement, f"{head} AND :token = :token")
-    _replace(store, "decide", lambda entry, request, *_: decide(entry, request))
+    _replace(claiming, "decide", lambda entry, request, *_: decide(entry, request))
     _pause_before(SqlFamily, "apply", 0.4)
 
 
@@ -190,9 +190,9 @@ def no_intent() -> None:
     """A call leaves before the ledger knows of it."""
     note = LedgerCalls._note
 
-    def forgetful(self: LedgerCalls, state: State) -> None:
-        if state is not State.CALLING:
-            note(self, state)
+    def forgetful(self: LedgerCalls, exhibit: Any = None) -> None:
+        if all("answer" in call for call in self._calls):
+            note(self, exhibit)
 
     _replace(LedgerCalls, "_note", forgetful)
 
