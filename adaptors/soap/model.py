@@ -215,7 +215,8 @@ def _one(shape: _Shape, value: Any) -> Any:
         if shape.nillable:
             return None
         if isinstance(kind, type) and issubclass(kind, SoapModel):
-            return {}
+            # An element without content, if it may be that; what must have content is missing altogether.
+            return None if any(inner.required for inner in _shapes(kind).values()) else {}
         return kind() if kind in (str, bytes) else None
     # zeep gives the default of an absent attribute as it stands in the schema.
     if isinstance(value, str) and kind in _NOT_TEXT:

@@ -188,6 +188,29 @@ def test_an_answer_that_breaks_its_type_is_in_doubt(depot: Peer, models: Any, an
         typed_view(untyped, models.DepotService).Find_Lines()
 
 
+def test_what_an_answer_leaves_out_is_not_made_up(depot: Peer, service: Any, models: Any) -> None:
+    """An answer without the part that must be there is unreadable, and no model full of nothing."""
+    depot.answers = lambda _: '<PlaceOrderResponse xmlns="urn:depot"/>'
+    with pytest.raises(InDoubt, match="Order"):
+        service.PlaceOrder(Order=_order(models))
+
+
+def test_headers_of_an_answer_come_with_its_body(depot: Peer, tmp_path: Path) -> None:
+    """Where the WSDL declares headers for an answer, it has them beside its body, or None if they were left out."""
+    wsdl = tmp_path / "headers.wsdl"
+    start = (text := DEPOT.read_text()).index('<operation name="Ping"><soap:operation')
+    header = '<output><soap:header message="d:Session" part="session" use="literal"/>'
+    wsdl.write_text(text[:start] + text[start:].replace("<output>", header, 1))
+    settings = SoapSettings(wsdl=wsdl, port="Soap", endpoint=depot.url)
+    depot.answers = lambda _: '<PingResponse xmlns="urn:depot"><Said><Word>hi</Word></Said></PingResponse>'
+    with models_of(wsdl, tmp_path) as models, connect(settings) as untyped:
+        ping = typed_view(untyped, models.DepotService).Ping
+        answer = ping()
+        assert (answer.header, answer.body.Said.Word) == (None, "hi")
+        depot.header = '<Session xmlns="urn:depot"><Token>t</Token></Session>'
+        assert ping().header.session == models.Session(Token="t")
+
+
 def test_an_empty_element_is_empty_text_and_not_none(depot: Peer, service: Any, models: Any) -> None:
     """A text that must be there and is empty is "", as its annotation says."""
     order = _order(models, Buyer=models.Company(Name=""), Hint=("", None))

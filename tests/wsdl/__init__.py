@@ -17,7 +17,7 @@ from tests.wsdl.web import serving
 DEPOT = Path(__file__).with_name("depot.wsdl")
 RPC = Path(__file__).with_name("rpc.wsdl")
 _SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
-_ENVELOPE = '<e:Envelope xmlns:e="{0}"><e:Body>{1}</e:Body></e:Envelope>'
+_ENVELOPE = '<e:Envelope xmlns:e="{0}">{1}<e:Body>{2}</e:Body></e:Envelope>'
 
 
 # A WSDL with one operation, Ask, whose request and answer hold the same.
@@ -135,12 +135,13 @@ def models_of(wsdl: Path, folder: Path, *operations: str) -> Iterator[Any]:
 
 
 class Peer:
-    """A SOAP 1.1 server. `answers` makes the content of an answer's body from that of the request's."""
+    """A SOAP 1.1 server. `answers` makes the body of an answer of that of the request."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.requests: list[etree._Element] = []
         self.answers: Callable[[etree._Element], str] = echo
+        self.header = ""
 
 
 def echo(content: etree._Element) -> str:
@@ -166,7 +167,8 @@ def peer() -> Iterator[Peer]:
             root = etree.fromstring(self.rfile.read(int(self.headers["Content-Length"])))
             served.requests.append(root)
             (body,) = root.iterchildren(f"{{{_SOAP_11}}}Body")
-            content = _ENVELOPE.format(_SOAP_11, served.answers(body[0])).encode()
+            header = f"<e:Header>{served.header}</e:Header>" if served.header else ""
+            content = _ENVELOPE.format(_SOAP_11, header, served.answers(body[0])).encode()
             self.send_response(500 if b"<e:Fault>" in content else 200)
             self.send_header("Content-Type", "text/xml; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))

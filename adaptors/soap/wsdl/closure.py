@@ -133,8 +133,8 @@ def _file_name(url: str, suffix: str, taken: set[str]) -> str:
 
 
 def _plain(url: str) -> str:
-    """The URL as it is sent: without a fragment, and with what may not stand in one percent-encoded."""
-    return quote(urldefrag(url.strip()).url, safe="%/:=&?~#+!$,;'@()*[]")
+    """The URL as it is sent: without a fragment, with `/` for the separator of Windows, and percent-encoded."""
+    return quote(urldefrag(url.strip()).url.replace("\\", "/"), safe="%/:=&?~#+!$,;'@()*[]")
 
 
 def _serialised(root: etree._Element) -> bytes:

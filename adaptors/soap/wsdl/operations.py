@@ -57,7 +57,7 @@ class Operations:
             found = self._models.fields(body.type, f"{name}Request")
         elif body is not None:
             found = [FieldOf("value", "value", self._one(body, f"{name}Request"))]
-        if message is not None and message.header is not None and message.header.type._element:
+        if message is not None and _has_headers(message):
             model = self._models.of_message(message.header.type, f"{name}Headers", f"The SOAP headers of {name}.")
             found.append(
                 FieldOf(identifier("soap_headers", [one.name for one in found]), "_soapheaders", model, required=False)
@@ -68,7 +68,7 @@ class Operations:
         """The annotation of what zeep makes of an answer: it takes wrappers of one child off, down to two levels."""
         if message is None or message.envelope is None or message.body is None:
             return "None"
-        if message.header.type._element:
+        if _has_headers(message):
             return self._models.of_message(
                 message.envelope.type, f"{name}Answer", f"What {name} answers, with headers."
             )
@@ -111,3 +111,13 @@ class Operations:
         messages = (described.abstract.fault_messages or {}).values()
         elements = [part.element for message in messages for part in message.parts.values() if part.element is not None]
         return [Fault(element.qname.text, self._one(element, element.qname.localname)) for element in elements]
+
+
+def _has_headers(message: Any) -> bool:
+    """Whether the WSDL binds headers to a message. Each of them may be left out, as servers do."""
+    headers = message.header.type.elements if message.header is not None and message.header.type._element else []
+    for element in (element for name, element in message.envelope.type.elements if name == "header"):
+        element.min_occurs = 0
+    for _, element in headers:
+        element.min_occurs = 0
+    return bool(headers)
