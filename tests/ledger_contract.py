@@ -471,6 +471,7 @@ class LedgerContract:
         assert ledger.held() == 2
         assert entry.place is not None
         assert [each.key.id for each in ledger.held_behind(entry.place, 10)] == ["b", "c"]
+        assert [ledger.held(behind=place) for place in (entry.place, held.place)] == [2, 1]
 
     @pytest.mark.parametrize(
         ("state", "past_dead", "granted"),
@@ -501,6 +502,25 @@ class LedgerContract:
         ledger.record([replace(waits, token=again.token, state=State.DEAD, due_at=None)], 3.0)
         assert ledger.next_in_line(past_dead=False, limit=10) == []
         assert [each.key.id for each in ledger.next_in_line(past_dead=True, limit=10)] == ["b"]
+
+    def test_what_was_begun_is_next(self, ledger: SqlLedger) -> None:
+        """Of several keys the one comes first whose event somebody has begun, then what has been due for longest."""
+        for number, (name, state, due_at) in enumerate(
+            [("a", State.WAITING, 9.0), ("b", State.WAITING, 8.0), ("c", State.CLAIMED, None)]
+        ):
+            ((_, entry),) = self.ordered(ledger, name, order_key=str(number))
+            end = Record(key=entry.key, token=entry.token, state=state, message=ORIGINAL, due_at=due_at)
+            assert ledger.record([end], 2.0) == [True]
+        assert [each.key.id for each in ledger.next_in_line(past_dead=False, limit=10)] == ["c", "b", "a"]
+
+    def test_who_is_not_to_wait(self, ledger: SqlLedger) -> None:
+        """A claim without a message to keep is granted out of its turn, and holds back those behind its place."""
+        self.ordered(ledger, "a")
+        asked = replace(request("b"), order_key="k")
+        ((verdict, entry),) = ledger.claim([asked], 1.0)
+        assert verdict is Verdict.GRANTED
+        assert ledger.record([Record(key=entry.key, token=entry.token, state=State.DEAD, message=ORIGINAL)], 2.0)
+        assert [verdict for verdict, _ in self.ordered(ledger, "b", "c")] == [Verdict.DUPLICATE, Verdict.HELD]
 
     def test_a_held_event_whose_turn_has_come_is_granted(self, ledger: SqlLedger) -> None:
         """When those before it have ended it is granted as the first attempt, in the place that it had."""

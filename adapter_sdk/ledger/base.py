@@ -269,8 +269,8 @@ class Ledger(Journal, Protocol):
         """The held events that come after this place, by their order key, in order."""
         ...
 
-    def held(self) -> int:
-        """How many events are held."""
+    def held(self, behind: Place | None = None) -> int:
+        """How many events are held, or how many behind this place."""
         ...
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:

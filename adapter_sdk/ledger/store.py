@@ -198,15 +198,16 @@ class SqlLedger:
         with self._table() as table:
             return table.select(f"{condition} ORDER BY arrival LIMIT :limit", values)
 
-    def held(self) -> int:
-        """How many events are held."""
+    def held(self, behind: Place | None = None) -> int:
+        """How many events are held, or how many behind this place."""
         # The state is given three times, as the index has it.
         condition = "state = 'held' AND state <> 'applied' AND state <> 'claimed'"
+        values: dict[str, Any] = {"adaptor": self.adaptor}
+        if behind is not None:
+            condition += f" AND {schema.IN_LINE} AND order_key = :order_key AND arrival > :arrival"
+            values |= {"order_key": behind.order_key, "arrival": behind.arrival}
         with self.database.transaction() as rows:
-            found = rows.fetch(
-                f"SELECT COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}",
-                {"adaptor": self.adaptor},
-            )
+            found = rows.fetch(f"SELECT COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}", values)
         return int(found[0][0])
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:

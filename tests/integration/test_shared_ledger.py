@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import sqlalchemy
 from adapter_sdk import ConfigError
 from adapter_sdk.ledger.base import Record, State, Verdict
 from adapter_sdk.ledger.shared import SharedLedger
+from adapter_sdk.transport.base import Message
 from tests.ledger_contract import key, request
 from tests.services import wait_until
 
@@ -42,6 +44,18 @@ def test_an_event_in_the_hands_of_a_living_process_is_left_to_it(process: Proces
     first, second = process(), process()
     assert verdict(first) is Verdict.GRANTED
     assert [verdict(second), verdict(second)] == [Verdict.BUSY, Verdict.BUSY]
+
+
+def test_an_ordered_event_in_the_hands_of_a_living_process(process: Process) -> None:
+    """The ledger keeps the message of an ordered event that is busy, and gives it out when its owner has died."""
+    first, second = process(), process()
+    asked = replace(request(), order_key="k", message=Message(b"original"))
+    assert first.claim([asked], 1.0)[0][0] is Verdict.GRANTED
+    assert second.next_in_line(past_dead=False, limit=9) == []
+    assert second.claim([asked], 1.0)[0][0] is Verdict.BUSY
+    first.close()
+    assert [entry.message for entry in second.next_in_line(past_dead=False, limit=9)] == [Message(b"original")]
+    wait_until(lambda: second.claim([asked], 2.0)[0][0] is Verdict.GRANTED)
 
 
 def test_an_event_of_a_dead_process_is_taken_over(process: Process) -> None:
