@@ -37,7 +37,7 @@ RULES: Sequence[tuple[str, str]] = (
     (r"publishing\.py:(_on_confirm|_answer)", "confirm"),
     (r"handlers\.py:check_replies|replies\.py|outbox\.py|encoding\.py:(to_frames|in_writes)", "replies"),
     (r"envelopes\.py:(structured_\w+|_attributes|write_\w+|format_time)|link\.py:write|publishing\.py", "replies"),
-    (r"envelopes\.py:(validate|_data|_validator)", "validation"),
+    (r"envelopes\.py:(validate|_data|_validator)|pydantic/main\.py:model_validate", "validation"),
     (r"(envelopes|strict_json|admission)\.py", "envelope"),
     (r"pipeline\.py:(_claim|_granted)|store\.py:claim|ledger/.*:claim", "claim"),
     (r"pipeline\.py:_record|store\.py:record\w*|ledger/.*:record\w*", "record"),
