@@ -1,19 +1,24 @@
 """Order on a real RabbitMQ: events of one key one after the other, through failures, people and restarts."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
 
-from adapter_sdk import Adaptor, Event, EventData, Refused, TransientError, handles
+from adapter_sdk import Adaptor, BackendUnavailable, Event, EventData, Refused, TransientError, handles
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.events import Key
+from adapter_sdk.interventions import replay
 from adapter_sdk.ledger.base import Decision, State
+from adapter_sdk.ledger.shared import SharedLedger
+from adapter_sdk.ledger.sqlite import sqlite_ledger
+from adapter_sdk.ordering import OrderedBy
 from adapter_sdk.runner import Runner, RunState
-from adapter_sdk.settings import BrokerSettings, RetrySettings, RunnerSettings, Settings
+from adapter_sdk.settings import BrokerSettings, LedgerSettings, RetrySettings, RunnerSettings, Settings
 from adapter_sdk.topology import plan
 from adapter_sdk.transport.base import Confirm
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
@@ -31,7 +36,7 @@ class Journal(Adaptor):
     """Writes down what happens, in the order in which it happens."""
 
     name = "journal"
-    ordered_by = "subject"
+    ordered_by: ClassVar[OrderedBy] = "subject"
 
     @handles
     def note(self, event: Event[Moved]) -> None:
@@ -42,16 +47,33 @@ class Forgiving(Journal):
     on_dead = "continue"
 
 
+class Disorderly(Journal):
+    """What becomes of the adaptor when somebody takes its order away."""
+
+    ordered_by = None
+
+
 class Log:
-    """What was applied, and how often what fails: the trouble of the event with that id, as often as it is listed."""
+    """What was applied, and how often what fails: the trouble of the event with that id, as often as it is listed.
+
+    `pause` is how many seconds each takes, `most` how many were in hand at one time.
+    """
 
     def __init__(self) -> None:
         self.applied: list[tuple[str, int]] = []
         self.trouble: dict[str, list[Exception]] = {}
+        self.pause = 0.0
+        self.most = 0
+        self._busy = 0
         self._lock = threading.Lock()
 
     def note(self, event: Event[Moved]) -> None:
         with self._lock:
+            self._busy += 1
+            self.most = max(self.most, self._busy)
+        time.sleep(self.pause)
+        with self._lock:
+            self._busy -= 1
             if self.trouble.get(event.id):
                 raise self.trouble[event.id].pop()
             self.applied.append((event.data.sku, event.data.number))
@@ -196,6 +218,126 @@ def test_bounded(publish: Callable[..., None], start: Start) -> None:
     assert runner.ledger.discard(Key("/stock", "a0"), decision("discard"))
     wait_until(lambda: LOG.of("a") == list(range(1, 600)), timeout=30)
     assert runner.wait_for(RunState.CONSUMING, 10)
+
+
+def test_bounded_behind_a_retry(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker) -> None:
+    """While too many are held nothing is taken from the queue, and consuming goes on by itself after the retry."""
+    LOG.trouble = {"a0": [TransientError("busy")] * 8}
+    publish(*(moved("a", number) for number in range(600)))
+    runner = start(state=RunState.PAUSED, max_held=50)
+    probe = RabbitMQTransport(fresh_rabbitmq.url)
+    wait_until(lambda: runner.state is RunState.PAUSED and probe.depth("journal") + runner.ledger.held() >= 599)
+    assert probe.depth("journal") >= 600 - 50 - 200 - 1  # what is not held, and one prefetch
+    LOG.trouble.clear()
+    wait_until(lambda: LOG.of("a") == list(range(600)), timeout=30)
+
+
+def test_an_outage(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker) -> None:
+    """An outage costs no event its place, and none an attempt: when it is over all goes on in order."""
+    publish(*(moved(sku, number) for number in range(50) for sku in "abcd"))
+    LOG.trouble = {f"{sku}0": [BackendUnavailable("down")] * 3 for sku in "abcd"}
+    runner = start()
+    wait_until(lambda: len(LOG.applied) == 200, timeout=60)
+    assert {sku: LOG.of(sku) for sku in "abcd"} == {sku: list(range(50)) for sku in "abcd"}
+    assert runner.ledger.counts() == {State.APPLIED: 200}
+
+
+def test_after_an_unclean_end(publish: Callable[..., None], start: Start, tmp_path: Path) -> None:
+    """After an unclean end one event is in hand at a time, also of those that the ledger gives out."""
+    LOG.trouble = {f"{sku}0": [Refused("no")] for sku in "abcd"}
+    publish(*(moved(sku, number) for number in range(20) for sku in "abcd"))
+    runner = start()
+    wait_until(lambda: runner.ledger.held() == 76)
+    for sku in "abcd":
+        assert runner.ledger.discard(Key("/stock", f"{sku}0"), decision("discard"))
+    runner.stop()
+    assert runner.wait_for(RunState.STOPPED, 20)
+    begun = len(LOG.applied)
+    LOG.most, LOG.pause = 0, 0.001
+    ledger = sqlite_ledger(tmp_path / "journal.ledger", "journal")
+    ledger.open()
+    ledger.started()
+    ledger.close()
+    start()
+    wait_until(lambda: len(LOG.applied) == 76)
+    assert begun < 76
+    assert LOG.most == 1
+    assert {sku: LOG.of(sku) for sku in "abcd"} == {sku: list(range(1, 20)) for sku in "abcd"}
+
+
+def test_stopped_again_and_again(publish: Callable[..., None], start: Start) -> None:
+    """What is in hand when the adaptor is stopped goes back in order: nothing overtakes it the next time."""
+    LOG.pause = 0.002
+    count = 150
+    publish(*(moved(sku, number) for number in range(count) for sku in "abcd"))
+    for stop in range(6):
+        start(batch_size=3)
+        wait_until(lambda: len(LOG.applied) > stop * 40)  # noqa: B023 - called before the next turn
+    LOG.pause = 0.0
+    start()
+    wait_until(lambda: len(LOG.applied) >= 4 * count)
+    assert {sku: LOG.of(sku) for sku in "abcd"} == {sku: list(range(count)) for sku in "abcd"}
+
+
+def test_order_taken_away(publish: Callable[..., None], start: Start) -> None:
+    """What was held when `ordered_by` was taken out of the class is applied all the same, in no order."""
+    LOG.trouble = {"a0": [Refused("no such article")], "b0": [TransientError("busy")]}
+    publish(*(moved(sku, number) for number in range(5) for sku in "ab"))
+    runner = start()
+    wait_until(lambda: runner.ledger.held() == 4 and len(LOG.of("b")) == 5)
+    runner = start(Disorderly)
+    wait_until(lambda: sorted(LOG.of("a")) == [1, 2, 3, 4])
+    wait_until(lambda: runner.ledger.counts() == {State.APPLIED: 9, State.DEAD: 1})
+
+
+def test_replayed_by_the_command(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker) -> None:
+    """What `adaptor dead replay` does: its copy on the broker and the ledger's own turn make one effect, in order."""
+    LOG.trouble = {"a1": [Refused("no such article")]}
+    publish(*(moved("a", number) for number in range(5)))
+    runner = start()
+    wait_until(lambda: runner.ledger.held() == 3)
+    transport = RabbitMQTransport(fresh_rabbitmq.url)
+    transport.open()
+    assert replay(runner.ledger, transport, "journal", Key("/stock", "a1"), decision("replay"))
+    publish(moved("a", 5))
+    wait_until(lambda: len(LOG.of("a")) == 6)
+    wait_until(lambda: transport.depth("journal") == 0)
+    transport.close()
+    assert LOG.of("a") == [0, 1, 2, 3, 4, 5]
+    assert runner.ledger.counts() == {State.APPLIED: 6}
+
+
+def test_the_next_process(
+    publish: Callable[..., None], fresh_rabbitmq: Broker, fresh_pg_url: str, tmp_path: Path
+) -> None:
+    """With a shared ledger, too, one process works and the other stands by, quietly; it takes over what is held."""
+    LOG.trouble = {"a0": [Refused("no such article")]}
+    settings = Settings(
+        broker=BrokerSettings(url=SecretStr(fresh_rabbitmq.url)),
+        ledger=LedgerSettings(url=SecretStr(fresh_pg_url)),
+        retry=RetrySettings(immediate=0, delays=(0.3,)),
+        folder=tmp_path,
+    )
+    SharedLedger(fresh_pg_url, "journal").install()
+    runners = [Runner(Journal, settings, RabbitMQTransport(fresh_rabbitmq.url, heartbeat=1)) for _ in range(2)]
+    threads = [threading.Thread(target=runner.run) for runner in runners]
+    try:
+        threads[0].start()
+        assert runners[0].wait_for(RunState.CONSUMING, 20)
+        threads[1].start()
+        assert runners[1].wait_for(RunState.STANDBY, 20)
+        assert not runners[1].wait_for(RunState.PAUSED, 2.5)
+        publish(*(moved("a", number) for number in range(5)))
+        wait_until(lambda: runners[0].ledger.held() == 4)
+        runners[0].stop()
+        assert runners[1].wait_for(RunState.CONSUMING, 20)
+        assert runners[1].ledger.discard(Key("/stock", "a0"), decision("discard"))
+        wait_until(lambda: LOG.of("a") == [1, 2, 3, 4])
+    finally:
+        for runner, thread in zip(runners, threads, strict=True):
+            runner.stop()
+            if thread.ident:
+                thread.join(20)
 
 
 def test_one_process(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker, tmp_path: Path) -> None:
