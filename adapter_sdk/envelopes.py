@@ -164,7 +164,7 @@ def _validator(data_type: type[EventData], member: str) -> Callable[[bytes], Any
 def describe(error: ValidationError, what: str) -> str:
     """A pydantic error in one line: each field and why, never the value, which may be a secret."""
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the whole'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the whole'}: {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     return f"{what}: " + "; ".join(faults)

@@ -310,7 +310,7 @@ def _explain(
         elif fault["type"] == "missing":
             faults.append(f"{place}: is required; set it there or in {variable}")
         else:
-            faults.append(f"{place}: {fault['msg']}")
+            faults.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}")
     return faults
 
 

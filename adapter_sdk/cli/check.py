@@ -73,16 +73,16 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
     if family:
         click.echo(f"promise  {family.promise}")
     click.echo()
+    columns = ["EVENT TYPE", "HANDLER", "REPLIES"]
     rows = [
-        (
-            spec.event_type,
-            spec.name,
-            " | ".join(str(kind.event_type) for kind in spec.replies) or "-",
-            _in_doubt(spec) if family is None or family.leaves_doubt else "never",
-        )
+        [spec.event_type, spec.name, " | ".join(str(kind.event_type) for kind in spec.replies) or "-"]
         for spec in adaptor._handlers.values()
     ]
-    echo_table(("EVENT TYPE", "HANDLER", "REPLIES", "IN DOUBT"), rows)
+    if family:  # without its settings nobody knows
+        columns.append("IN DOUBT")
+        for row, spec in zip(rows, adaptor._handlers.values(), strict=True):
+            row.append(_in_doubt(spec) if family.leaves_doubt else "never")
+    echo_table(columns, rows)
     click.echo()
     for warning in family.warnings() if family else []:
         click.echo(f"warning: {warning}", err=True)

@@ -2,6 +2,10 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -21,10 +25,67 @@ from adapter_sdk.cli.entries import (
 )
 from adapter_sdk.ledger.base import Entry, Ledger, State
 
-_all = click.option("--all", "everything", is_flag=True, help="All dead letters, or all with --reason.")
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _reason = click.option("--reason", help="Only dead letters set aside for this reason.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask; needed with --all where there is no terminal.")
 _EVERY = 1_000_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which dead letters a command is for: some by their ids, or all of a kind."""
+
+    ids: tuple[str, ...]
+    source: str | None
+    everything: bool
+    reason: str | None
+    yes: bool
+
+    def check(self) -> None:
+        """Raises UsageError if the options contradict each other."""
+        if self.everything and self.ids:
+            raise click.UsageError("give EVENT_ID or --all, not both")
+        if self.reason is not None and not self.everything:
+            raise click.UsageError("--reason chooses among --all; give --all with it")
+        if not self.everything:
+            needed(self.ids, "dead")
+
+    def entries(self, ledger: Ledger, verb: str) -> list[Entry]:
+        """The rows. Asks before it gives all, or wants --yes where nobody can be asked."""
+        if not self.everything:
+            return [one_entry(ledger, event_id, self.source, State.DEAD) for event_id in self.ids]
+        entries = _select(ledger, self.reason, _EVERY)
+        if entries and not self.yes:
+            if not sys.stdin.isatty():
+                raise click.UsageError(f"--all would {verb} {len(entries)}; there is no terminal to ask: give --yes")
+            click.confirm(f"{verb} {len(entries)} dead letter(s)?", abort=True)
+        return entries
+
+
+def _choosing(command: Callable[P, R]) -> Callable[P, R]:
+    """EVENT_IDs and the options that choose dead letters, in front of a command that takes `choice: Choice`."""
+
+    @ids_argument
+    @source_option
+    @click.option("--all", "everything", is_flag=True, help="All dead letters, or all with --reason.")
+    @_reason
+    @click.option("--yes", is_flag=True, help="Do not ask; needed with --all where there is no terminal.")
+    @wraps(command)
+    def choosing(
+        *args: Any,
+        ids: tuple[str, ...],
+        source: str | None,
+        everything: bool,
+        reason: str | None,
+        yes: bool,
+        **kwargs: Any,
+    ) -> R:
+        choice = Choice(ids, source, everything, reason, yes)
+        choice.check()
+        return command(*args, choice=choice, **kwargs)  # type: ignore[arg-type]  # from click
+
+    return choosing  # type: ignore[return-value]  # the options replace Choice in the signature
 
 
 @click.group()
@@ -40,11 +101,11 @@ def dead() -> None:
 def list_command(app: App, as_json: bool, reason: str | None, by_reason: bool, limit: int) -> None:
     """List dead letters, oldest first."""
     with open_ledger(app) as ledger:
-        entries = _select(ledger, reason, _EVERY if by_reason else limit)
+        entries = _select(ledger, reason, _EVERY if by_reason else limit + 1)
     if by_reason:
         _show_counts(Counter(entry.reason for entry in entries), as_json)
     else:
-        show_list(entries, as_json)
+        show_list(entries, as_json, limit)
 
 
 @dead.command()
@@ -67,25 +128,11 @@ def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None, body
 
 
 @dead.command()
-@ids_argument
-@source_option
-@_all
-@_reason
-@_yes
+@_choosing
 @who_option
 @click.option("--why", default="", help="Why it may work now; kept in the ledger.")
 @app_options_with_ids
-def replay(
-    app: App,
-    as_json: bool,
-    ids: tuple[str, ...],
-    source: str | None,
-    everything: bool,
-    reason: str | None,
-    yes: bool,
-    who: str,
-    why: str,
-) -> None:
+def replay(app: App, as_json: bool, choice: Choice, who: str, why: str) -> None:
     """Put dead letters back to work, with all their attempts anew. What was applied is never applied again.
 
     A conflicting event cannot be replayed: with --all it is left out and named, and the exit status is 1.
@@ -93,11 +140,10 @@ def replay(
     from adapter_sdk.interventions import replay as replay_one
     from adapter_sdk.interventions import why_not_replayed
 
-    _check_choice(ids, everything, reason)
     with open_ledger(app) as ledger:
-        entries = _chosen(ledger, ids, source, everything, reason, yes, "replay")
+        entries = choice.entries(ledger, "replay")
         refused = [sentence for entry in entries if (sentence := why_not_replayed(entry))]
-        if refused and not everything:
+        if refused and not choice.everything:
             fail(FAILED, *refused)
         entries = [entry for entry in entries if not why_not_replayed(entry)]
         with open_transport(app) as transport:
@@ -109,29 +155,14 @@ def replay(
 
 
 @dead.command()
-@ids_argument
-@source_option
-@_all
-@_reason
-@_yes
+@_choosing
 @who_option
 @click.option("--why", required=True, help="Why it is closed; kept in the ledger.")
 @app_options_with_ids
-def discard(
-    app: App,
-    as_json: bool,
-    ids: tuple[str, ...],
-    source: str | None,
-    everything: bool,
-    reason: str | None,
-    yes: bool,
-    who: str,
-    why: str,
-) -> None:
+def discard(app: App, as_json: bool, choice: Choice, who: str, why: str) -> None:
     """Close dead letters for good. They stay in the ledger, so that a repeated event is still a duplicate."""
-    _check_choice(ids, everything, reason)
     with open_ledger(app) as ledger:
-        entries = _chosen(ledger, ids, source, everything, reason, yes, "discard")
+        entries = choice.entries(ledger, "discard")
         decided = decision("discard", who, why)
         done = [(entry, ledger.discard(entry.key, decided) is not None) for entry in entries]
     report(done, as_json, "discarded")
@@ -140,34 +171,6 @@ def discard(
 def _select(ledger: Ledger, reason: str | None, limit: int) -> list[Entry]:
     found = ledger.find([State.DEAD], limit if reason is None else _EVERY)
     return [entry for entry in found if reason is None or entry.reason == reason][:limit]
-
-
-def _check_choice(ids: tuple[str, ...], everything: bool, reason: str | None) -> None:
-    if everything and ids:
-        raise click.UsageError("give EVENT_ID or --all, not both")
-    if reason is not None and not everything:
-        raise click.UsageError("--reason chooses among --all; give --all with it")
-    if not everything:
-        needed(ids, "dead")
-
-
-def _chosen(
-    ledger: Ledger,
-    ids: tuple[str, ...],
-    source: str | None,
-    everything: bool,
-    reason: str | None,
-    yes: bool,
-    verb: str,
-) -> list[Entry]:
-    if not everything:
-        return [one_entry(ledger, event_id, source, State.DEAD) for event_id in ids]
-    entries = _select(ledger, reason, _EVERY)
-    if entries and not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError(f"--all would {verb} {len(entries)}; there is no terminal to ask: give --yes")
-        click.confirm(f"{verb} {len(entries)} dead letter(s)?", abort=True)
-    return entries
 
 
 def _show_counts(counted: Counter[str | None], as_json: bool) -> None:

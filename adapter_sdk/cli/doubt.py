@@ -33,7 +33,7 @@ def doubt() -> None:
 def list_command(app: App, as_json: bool, limit: int) -> None:
     """List events in doubt, oldest first. Those with a due time wait for `verify`; the others wait for you."""
     with open_ledger(app) as ledger:
-        show_list(ledger.find([State.IN_DOUBT], limit), as_json)
+        show_list(ledger.find([State.IN_DOUBT], limit + 1), as_json, limit)
 
 
 @doubt.command()

@@ -70,8 +70,11 @@ def one_entry(ledger: Ledger, event_id: str, source: str | None, state: State | 
     return wanted[0]
 
 
-def show_list(entries: list[Entry], as_json: bool) -> None:
-    """One line per event."""
+def show_list(entries: list[Entry], as_json: bool, limit: int) -> None:
+    """One line per event. `entries` is one more than `limit` where the rest is left out, and that is said then."""
+    if len(entries) > limit:
+        entries = entries[:limit]
+        click.echo(f"these are the oldest {limit}; --limit shows more", err=True)
     if as_json:
         echo_json([entry_document(entry) for entry in entries])
         return
@@ -118,7 +121,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "error": entry.error,
         "attempts": entry.attempts,
         "received_at": show_time(entry.received_at),
-        "set_aside_at": show_time(entry.updated_at),
+        "updated_at": show_time(entry.updated_at),
         "due_at": show_time(entry.due_at) if entry.due_at else None,
         "evidence": json.loads(pack_json(entry.evidence)) if entry.evidence else None,
         "decisions": [{**asdict(decided), "at": show_time(decided.at)} for decided in entry.decisions],
@@ -140,15 +143,24 @@ def _message(entry: Entry) -> dict[str, Any] | None:
 def _show(entry: Entry) -> None:
     facts = {**entry_document(entry), **{f"message {name}": value for name, value in (_message(entry) or {}).items()}}
     facts.pop("message body_base64", None)
+    if entry.state in (State.DEAD, State.IN_DOUBT):
+        facts["set_aside_at"] = facts.pop("updated_at")
     error = facts.pop("error")
     # Where a family keeps what was said in a call that failed, which is for people to read, and not one line.
     failed_call = dict((entry.evidence or {}).get("failed_call", {}))
     texts = {name: failed_call.pop(name, None) for name in ("request", "answer")}
     facts["evidence"] = {name: value for name, value in (facts["evidence"] or {}).items() if name != "failed_call"}
     facts |= {f"failed call {name}": value for name, value in failed_call.items()}
+    headers, decisions = facts.pop("message headers", {}), facts.pop("decisions")
+    facts |= {f"header {name}": value for name, value in headers.items()}
+    facts |= {
+        f"decision {number}": f"{decided['what']}, by {decided['who']} at {decided['at']}: {decided['why']}"
+        for number, decided in enumerate(decisions, 1)
+    }
     for name, value in facts.items():
         if value not in (None, "", {}, []):
-            click.echo(f"{name.replace('_', ' '):<22} {value}")
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            click.echo(f"{name.replace('_', ' '):<22} {shown}")
     click.echo(f"\nerror\n{error or '-'}")
     for name, text in texts.items():
         if text is not None:

@@ -105,11 +105,16 @@ def _check_decimal(value: Decimal, where: str) -> None:
         raise PermanentError(f"{where} is {value}; AMQP carries decimals of 32 bits")
 
 
+# Where the arguments of the work queue come from.
+_SETTINGS = {"x-queue-type": "[broker] queue_type", "x-delivery-limit": "[broker] delivery_limit"}
+
+
 def declared_otherwise(what: str, name: str, argument: str, wanted: object, actual: object) -> str:
     """The sentence for a queue or exchange that exists with another setting; `what` is "Queue" or "Exchange"."""
+    setting = _SETTINGS.get(argument, "the setting")
     return (
         f"{what} {name!r} exists with {argument} {_shown(actual)}, but {_shown(wanted)} is wanted. Delete or rename "
-        f"the {what.lower()} on the broker, or change the setting; an existing one is never altered."
+        f"the {what.lower()} on the broker, or change {setting}; an existing one is never altered."
     )
 
 

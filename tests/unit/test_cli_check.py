@@ -50,6 +50,12 @@ def test_faults_of_all_sections_come_at_once(folder: Path) -> None:
         assert place in answer.output
 
 
+def test_what_happens_in_doubt_is_known_with_the_settings(folder: Path) -> None:
+    """Which family it is decides about doubts, and wrong settings make none: then the column is left out."""
+    assert "IN DOUBT" in checked(folder, "").output
+    assert "IN DOUBT" not in checked(folder, "[broker]\nprefetch = 0\n").output
+
+
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [

@@ -37,6 +37,15 @@ def test_the_list_shows_each_dead_letter_in_one_line(ledger: Ledger) -> None:
     assert [row["id"] for row in document(adaptor("dead", "list", "--json"))] == ["a", "b\nc"]
 
 
+def test_a_list_that_is_cut_says_so(ledger: Ledger) -> None:
+    """With more than --limit the oldest are shown and a line on standard error says that there are others."""
+    set_aside(ledger, *(replace(dead_letter(f"r{number}"), updated_at=float(number)) for number in range(3)))
+    cut = adaptor("dead", "list", "--limit", "2", "--json")
+    assert [row["id"] for row in document(cut)] == ["r0", "r1"]
+    assert cut.stderr == "these are the oldest 2; --limit shows more\n"
+    assert adaptor("dead", "list", "--limit", "3").stderr == ""
+
+
 def test_the_list_by_reason_counts_all(ledger: Ledger) -> None:
     """Counting is not cut off by --limit, and the most frequent reason stands first."""
     set_aside(ledger, *(dead_letter(f"r{number}") for number in range(3)), dead_letter("m", reason="malformed event"))
@@ -61,6 +70,23 @@ def test_show_says_all_that_is_known(ledger: Ledger) -> None:
         assert part in shown
     (row,) = document(adaptor("dead", "show", "a", "--json"))
     assert (row["state"], row["message"]["routing_key"]) == ("dead", "shop.placed")
+
+
+def test_show_is_written_for_people(ledger: Ledger) -> None:
+    """Headers and decisions have a line each, other values are JSON, and only what was set aside is said to be."""
+    entry = dead_letter("a")
+    assert entry.message is not None
+    message = replace(entry.message, headers={"x-shop": "main", "x-tags": {"colour": ["red", None]}})
+    set_aside(ledger, replace(entry, message=message, evidence={"number": 7}))
+    shown = adaptor("dead", "show", "a").output
+    for line in ("set aside at ", "header x-shop          main", 'header x-tags          {"colour": ["red", null]}',
+                 'evidence               {"number": 7}'):  # fmt: skip
+        assert f"\n{line}" in shown
+    adaptor("dead", "discard", "a", "--who", "ann", "--why", "no such order")
+    shown = adaptor("dead", "show", "a").output
+    assert "set aside" not in shown
+    assert "\nupdated at " in shown
+    assert "\ndecision 1             discard, by ann at 20" in shown
 
 
 def test_show_has_what_was_said_in_the_failed_call(ledger: Ledger) -> None:

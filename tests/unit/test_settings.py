@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import field_validator
 
 from adapter_sdk import Adaptor, ConfigError, Event, EventData, handles
 from adapter_sdk.settings import ConfigPath, Section, Settings, load_settings
@@ -24,6 +25,13 @@ class DropSettings(Section):
 
     drop: ConfigPath
     name: str = "x"
+
+    @field_validator("name")
+    @classmethod
+    def _given(cls, name: str) -> str:
+        if not name:
+            raise ValueError("give one")
+        return name
 
 
 class Files(Adaptor):
@@ -162,6 +170,11 @@ class TestFaults:
             "adaptor.toml: [sql] url: is required; set it there or in ADAPTOR_SQL_URL",
         ]
         assert sorted(found) == sorted(expected)
+
+    def test_a_rule_of_our_own_speaks_for_itself(self, tmp_path: Path) -> None:
+        """What a section's own validator says is the whole sentence, without a word of the library that asked it."""
+        (fault,) = faults(tmp_path, "[files]\ndrop = 'in'\nname = ''\n", Files)
+        assert fault == "adaptor.toml: [files] name: give one"
 
     def test_names_like_no_other_list_the_known_ones(self, tmp_path: Path) -> None:
         """A name that is like none is answered with all that there are."""

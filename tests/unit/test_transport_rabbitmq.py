@@ -185,6 +185,15 @@ def test_wrong_address(url: str, says: str) -> None:
             ConfigError,
             "Queue 'q' exists with x-expires 100, but not set is wanted",
         ),
+        (
+            406,
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'erp' in vhost '/': "
+                "received 'quorum' but current is 'classic'"
+            ),
+            ConfigError,
+            "or change [broker] queue_type; an existing one is never altered",
+        ),
         (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue", QueueTaken, "Another process"),
         (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", QueueTaken, "Another process"),
         (403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'", ConfigError, "refused"),
