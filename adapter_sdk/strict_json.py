@@ -17,6 +17,7 @@ from adapter_sdk.errors import MalformedEvent
 # the end of an exponent with three digits or more, by which a float can overflow or underflow.
 _CLASSES = bytes.maketrans(b"0123456789.E]} \n\r\t", b"00000000000e,,,,,,")
 _LONG = b"0" * 17
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _LARGE = re.compile(rb"[eE][+-]?\d{5,}[\s,\]}]")
 
 
@@ -35,7 +36,7 @@ def read_json(body: bytes, max_depth: int) -> tuple[Any, bool]:
     except ValueError:
         return _read_slowly(body, max_depth), False
     suspicious = _may_lose_digits(body)
-    if suspicious or body.count(b"{") + body.count(b"[") > max_depth:
+    if suspicious or _may_nest_deeper(body, max_depth):
         return _read_slowly(body, max_depth), not suspicious
     return value, True
 
@@ -49,6 +50,18 @@ def _may_lose_digits(body: bytes) -> bool:
         return False
     # Digits around an `e` are common within identifiers, too; those do not end as numbers do.
     return b"0e000," in text or b"0e0000," in text or (b"0e00000" in text and _LARGE.search(body) is not None)
+
+
+def _may_nest_deeper(body: bytes, max_depth: int) -> bool:
+    """Whether brackets could stand deeper: each round takes the innermost pairs away. Those within texts count too."""
+    if body.count(b"{") + body.count(b"[") <= max_depth:
+        return False
+    brackets = body.translate(None, _NO_BRACKETS)
+    for _ in range(max_depth):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _read_slowly(body: bytes, max_depth: int) -> Any:
