@@ -28,10 +28,10 @@ class Adaptor:
     happens at least once.
 
     `ordered_by` keeps events in order: those with the same key are applied in the order in which they arrived, others
-    beside them. It is the name of an attribute of the envelope (`"subject"`, `"partitionkey"`, ...) or a function of
-    the event that gives text; an event without a key waits for nobody. While one event of a key waits for its next
-    attempt or for a person, those behind it are held in the ledger. `on_dead` says whether they also stay behind a
-    dead letter until somebody replays or discards it ("hold"), or go on without it ("continue").
+    beside them. It is the name of an attribute of the envelope (`"subject"`, `"partitionkey"`, ...) or a static method
+    that takes the event and gives text; an event without a key waits for nobody. While one event of a key waits for its
+    next attempt or for a person, those behind it are held in the ledger. `on_dead` says whether they also stay behind
+    a dead letter until somebody replays or discards it ("hold"), or go on without it ("continue").
     """
 
     name: ClassVar[str] = ""

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from adapter_sdk.envelopes import Opened
 from adapter_sdk.errors import ConfigError, InvalidData
@@ -13,7 +13,15 @@ from adapter_sdk.events import Event
 if TYPE_CHECKING:
     from adapter_sdk.adaptor import Adaptor
 
-OrderedBy = str | Callable[[Event[Any]], str | None] | None
+
+class KeyFunction(Protocol):
+    """Takes the event, and gives its order key; None or an empty text for an event that waits for nobody."""
+
+    def __call__(self, event: Event[Any], /) -> str | None: ...
+
+
+# A protocol and not a Callable, which type checkers would bind to the adaptor as a method.
+OrderedBy = str | KeyFunction | None
 """What gives an event its order key: the name of a context attribute, or a function of the event; None for no order."""
 
 OnDead = Literal["hold", "continue"]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapter_sdk import Event, NotApplied, handles
+from adapter_sdk import Event, NotApplied, TransientError, handles
 from adapter_sdk import replies as sealing
-from adapter_sdk.family import Applied, Claim, Outcome
+from adapter_sdk.family import Applied, Claim, Failed, Outcome
 from adapter_sdk.ledger import claiming
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
 from adapter_sdk.runner import Runner
@@ -25,6 +25,17 @@ from adaptors.sql.family import DatabaseFamily, SqlFamily
 from samples.shop.events import OrderBooked, OrderPlaced
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse_adaptor import WarehouseAdaptor
+
+
+class OrderedStock(StockAdaptor):
+    """Reserves the orders of one customer one after the other."""
+
+    name = "ordered-stock"
+
+    @staticmethod
+    def ordered_by(event: Event[OrderPlaced]) -> str:
+        """Orders of one customer are in order."""
+        return event.data.customer
 
 
 class MarkedWarehouse(WarehouseAdaptor):
@@ -69,6 +80,28 @@ class AskingErp(BlindErp):
         return OrderBooked(order_id=event.data.order_id, erp_number=found.Number)
 
 
+class OrderedErp(AskingErp):
+    """Books the orders of one customer one after the other, doubts included."""
+
+    name = "ordered-erp"
+
+    @staticmethod
+    def ordered_by(event: Event[OrderPlaced]) -> str:
+        """Orders of one customer are in order."""
+        return event.data.customer
+
+
+class OrderedBlindErp(BlindErp):
+    """An order in doubt holds those of its customer until a person has decided."""
+
+    name = "ordered-blind-erp"
+
+    @staticmethod
+    def ordered_by(event: Event[OrderPlaced]) -> str:
+        """Orders of one customer are in order."""
+        return event.data.customer
+
+
 def _in_the_adaptors_process() -> bool:
     return multiprocessing.parent_process() is not None
 
@@ -106,6 +139,30 @@ class NeverAck(StockAdaptor):
 
             Runner._process = never_ack  # type: ignore[method-assign]
         return super()._family(settings)
+
+
+class Overtaking(OrderedStock):
+    """Has the first event that a process meets wait for another attempt, and lets the others pass it."""
+
+    name = "overtaking"
+
+    @classmethod
+    def _family(cls, settings: Any) -> DatabaseFamily:
+        family = super()._family(settings)
+        if _in_the_adaptors_process():
+            _fail_once(family)
+            claiming.Claiming._hold_back = lambda *_: None  # type: ignore[method-assign]
+        return family
+
+
+def _fail_once(family: DatabaseFamily) -> None:
+    apply = family.apply
+
+    def fail_once(claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        family.apply = apply  # type: ignore[method-assign]
+        return [Failed(TransientError("the first of all fails")) for _ in claims]
+
+    family.apply = fail_once  # type: ignore[method-assign]
 
 
 class EagerKey(StockAdaptor):

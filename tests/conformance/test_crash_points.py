@@ -3,8 +3,9 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,11 @@ def stock_in_postgresql(url: str) -> BackendUnderTest:
     return BackendUnderTest({"sql": {"url": url}}, three(placed), effects)
 
 
+def in_order(backend: BackendUnderTest, effects: Callable[[], Sequence[str]]) -> BackendUnderTest:
+    """The same backend, asked in which order it has done what it has done."""
+    return replace(backend, effects=effects)
+
+
 @contextmanager
 def warehouse(folder: Path, marker: str | None = None) -> Iterator[BackendUnderTest]:
     """The warehouse takes files away as soon as it sees them, and books them. Its markers stay, if it has any."""
@@ -113,6 +119,17 @@ def erp(folder: Path) -> Iterator[BackendUnderTest]:
         )
 
 
+@contextmanager
+def erp_in_order(folder: Path) -> Iterator[BackendUnderTest]:
+    """The ERP, asked in which order it has booked."""
+    with server.running(folder) as running:
+        yield BackendUnderTest(
+            settings={"soap": {"wsdl": WSDL_FILE, "port": "Soap12", "endpoint": running.url}},
+            events=three(placed),
+            effects=lambda: [order.order_no for order in running.erp.books.all()],
+        )
+
+
 class OnRabbitMQ(CrashPointSuite):
     """What the suites of this file have in common."""
 
@@ -141,6 +158,40 @@ class TestStockInPostgresql(OnRabbitMQ):
     @pytest.fixture
     def backend(self, fresh_pg_url: str) -> BackendUnderTest:
         return stock_in_postgresql(fresh_pg_url)
+
+
+class TestOrderedStock(OnRabbitMQ):
+    """sql, in order: no event of a customer is reserved before an earlier one."""
+
+    adaptor = adaptors.OrderedStock
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> BackendUnderTest:
+        return in_order(stock_in_sqlite(tmp_path), lambda: list(stock.reservations(tmp_path / "stock.db")))
+
+
+class TestOrderedErp(OnRabbitMQ):
+    """soap, in order: what is in doubt is settled by the ERP before the next order of its customer is booked."""
+
+    adaptor = adaptors.OrderedErp
+    points = ("received", "claimed", "soap.calling", "soap.sent", "soap.noted", "recorded", "settling")
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[BackendUnderTest]:
+        with erp_in_order(tmp_path) as backend:
+            yield backend
+
+
+class TestOrderedErpThatCannotBeAsked(OnRabbitMQ):
+    """soap, in order, without `verify`: behind an order in doubt those of its customer are held for a person."""
+
+    adaptor = adaptors.OrderedBlindErp
+    points = ("soap.calling", "soap.answered")
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[BackendUnderTest]:
+        with erp_in_order(tmp_path) as backend:
+            yield backend
 
 
 class TestWarehouse(OnRabbitMQ):
@@ -203,6 +254,19 @@ class TestTeeth:
         broken = broken_after(Crash(point), adaptor, stock_in_sqlite(tmp_path), amqp_url, tmp_path / "trial")
         assert any(f": {verdict}" in f": {sentence}" for sentence in broken), broken
         assert all(f"killed at '{point}'" in sentence for sentence in broken)
+
+    def test_an_event_that_overtakes_is_found(self, amqp_url: str, tmp_path: Path) -> None:
+        """An adaptor that lets events pass one that waits for another attempt shows as out of order."""
+        backend = in_order(stock_in_sqlite(tmp_path), lambda: list(stock.reservations(tmp_path / "stock.db")))
+        broken = broken_after(Crash("claimed"), adaptors.Overtaking, backend, amqp_url, tmp_path / "trial")
+        assert any("out of order" in sentence for sentence in broken), broken
+
+    def test_an_order_that_nobody_tells_is_asked_for(self, amqp_url: str, tmp_path: Path) -> None:
+        """A backend that only counts cannot show an order: the trial says what to give instead of passing."""
+        with pytest.raises(TypeError, match="ordered-stock has ordered_by: `effects` has to give ids"):
+            broken_after(
+                Crash("claimed"), adaptors.OrderedStock, stock_in_sqlite(tmp_path), amqp_url, tmp_path / "trial"
+            )
 
     def test_a_drop_without_evidence_is_found(self, amqp_url: str, tmp_path: Path) -> None:
         """A file that is dropped anew because the reader has taken the first shows as done twice."""

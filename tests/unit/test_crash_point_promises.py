@@ -8,7 +8,7 @@ import pytest
 from adapter_sdk import Adaptor, Event, EventData, handles
 from adapter_sdk.events import Key
 from adapter_sdk.family import Direct, Family
-from adapter_sdk.ledger.base import Entry, Reply, State
+from adapter_sdk.ledger.base import Entry, Place, Reply, State
 from adapter_sdk.replies import reply_id
 from adapter_sdk.testing import event_of
 from adapter_sdk.testing.crashpoints import Crash, Findings, broken_promises
@@ -76,6 +76,54 @@ def test_a_kept_promise_is_passed_over_in_silence() -> None:
 def test_the_same_reply_twice_is_no_fault() -> None:
     """Replies come at least once; that they come again, with the same bytes, is what their ids are for."""
     assert judge(findings(replies={"e-1": [Message(b"{}", message_id=REPLY)] * 2}), Once()) == []
+
+
+class OrderedPrinter(Printer):
+    ordered_by = "subject"
+
+
+LINE = [event_of(Placed(), id=name, subject=name[0]) for name in ("a1", "b1", "a2", "a3")]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "wrong"),
+    [
+        (["a1", "b1", "a2", "a3"], []),
+        (["a1", "a1", "a2", "b1", "a3", "a3"], []),
+        (["b1", "a1", "a3"], []),
+        (["a2", "a1", "a3"], ["a1"]),
+        (["a1", "a2", "a1", "a3"], ["a1"]),
+        (["a3", "b1", "a2", "a1"], ["a2", "a1"]),
+    ],
+)
+def test_order(sequence: list[str], wrong: list[str]) -> None:
+    """An effect after that of a later event of its key breaks the order; that of another key, or again at once, not."""
+    entries = {event.key: replace(APPLIED, key=event.key, replies=()) for event in LINE}
+    counts = {event.id: max(1, sequence.count(event.id)) for event in LINE}
+    found = findings(events=LINE, entries=entries, effects=counts, replies={}, sequence=sequence)
+    broken = broken_promises(found, OrderedPrinter, _bound(Direct(), OrderedPrinter))
+    assert [sentence.partition(":")[0] for sentence in broken if "out of order" in sentence] == wrong
+    assert len(broken) == len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("state", "due_at", "kept"), [(State.DEAD, None, True), (State.IN_DOUBT, None, True), (State.IN_DOUBT, 1.0, False)]
+)
+def test_what_is_held_behind_a_decision_is_not_lost(state: State, due_at: float | None, kept: bool) -> None:
+    """Behind an event that a person has to decide about it is right that an event is held; behind others it is lost."""
+    first, _, second, _ = LINE
+    entries = {
+        first.key: replace(APPLIED, key=first.key, state=state, due_at=due_at, replies=(), place=Place("a", 1)),
+        second.key: replace(APPLIED, key=second.key, state=State.HELD, replies=(), place=Place("a", 2)),
+    }
+    found = findings(events=[second], entries=entries, effects={}, replies={})
+    broken = broken_promises(found, OrderedPrinter, _bound(Direct(), OrderedPrinter))
+    assert bool(broken) is not kept
+
+
+def _bound(family: Family[Any], adaptor: type[Adaptor]) -> Family[Any]:
+    family.bind(adaptor())
+    return family
 
 
 def test_a_family_may_promise_less() -> None:

@@ -1,22 +1,26 @@
 """What must hold after a crash, whatever the crash point. Pure: findings in, a sentence per broken promise out."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.crashpoints import DOUBTFUL, POINTS
+from adapter_sdk.envelopes import Limits, open_envelope, write_structured
 from adapter_sdk.events import Event
 from adapter_sdk.family import Family
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Entry, State
+from adapter_sdk.ordering import declared_order, order_key
 from adapter_sdk.replies import reply_id
-from adapter_sdk.testing.crashpoints.trial import Findings
+from adapter_sdk.testing.crashpoints.trial import Findings, waits_for_a_person
 
 
 def broken_promises(findings: Findings, adaptor: type[Adaptor], family: Family[Any]) -> list[str]:
     """A sentence for each promise that was not kept: which one, for which event, after which crash. Empty: all held."""
     faults = [f"{event.id}: {fault}" for event in findings.events for fault in _faults(event, findings, family)]
     faults += [fault for event in findings.events for fault in _reply_faults(event, findings, adaptor)]
+    faults += _order_faults(findings, adaptor)
     if findings.doomed is not None:
         entry = findings.entries.get(findings.doomed)
         if entry is None or entry.state is not State.DEAD or entry.message is None:
@@ -44,6 +48,8 @@ def _faults(event: Event[Any], findings: Findings, family: Family[Any]) -> Itera
     elif state is State.IN_DOUBT:
         if not family.leaves_doubt or verified or options.idempotent or findings.crash.point not in DOUBTFUL:
             yield f"left in doubt without need: {_standing(entry)}"
+    elif entry is not None and not effects and waits_for_a_person(entry, findings.entries.values()):
+        return
     elif effects:
         yield f"forgotten: the backend has its effect, and the ledger has {_standing(entry)}"
     else:
@@ -64,6 +70,20 @@ def _reply_faults(event: Event[Any], findings: Findings, adaptor: type[Adaptor])
     for known, bodies in came.items():
         if len(bodies) > 1:
             yield f"{event.id}: reply unstable: {known} was published with {len(bodies)} different contents"
+
+
+def _order_faults(findings: Findings, adaptor: type[Adaptor]) -> Iterator[str]:
+    lines: dict[str, list[str]] = {}
+    for event in findings.events:
+        arrived = open_envelope(write_structured(event, ""), Limits())
+        key = order_key(declared_order(adaptor), arrived, event)
+        if key is not None:
+            lines.setdefault(key, []).append(event.id)
+    for key, ids in lines.items():
+        done = [name for name in findings.sequence if name in ids]
+        for one, next_one in pairwise(done):
+            if ids.index(next_one) < ids.index(one):
+                yield f"{next_one}: out of order: {one}, which is behind it with the order key {key!r}, went before it"
 
 
 def _handler(event: Event[Any], family: Family[Any]) -> HandlerSpec:

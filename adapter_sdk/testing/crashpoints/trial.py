@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from adapter_sdk.events import Event, EventData, Key
 from adapter_sdk.family import Family
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ledger.store import SqlLedger
+from adapter_sdk.ordering import declared_order
 from adapter_sdk.runner import ledger_of
 from adapter_sdk.settings import Settings, load_settings
 from adapter_sdk.testing.crashpoints.process import AdaptorProcess
@@ -40,12 +42,13 @@ class BackendUnderTest:
 
     `settings` are those of the adaptor, as in `adaptor.toml`. `events` are fresh, so that none is a duplicate, and each
     is one that the adaptor applies. `effects` asks the backend itself, never the toolkit, how often the effect of each
-    event id has happened; ids without one may be missing.
+    event id has happened; ids without one may be missing. For an adaptor with `ordered_by` it gives the ids instead,
+    one for each effect, in the order in which they happened; of the events some have to share an order key then.
     """
 
     settings: Sections
     events: Sequence[Event[Any]]
-    effects: Callable[[], Mapping[str, int]]
+    effects: Callable[[], Mapping[str, int] | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,9 @@ class Crash:
 class Findings:
     """What there is when all has come to rest. `replies` are the messages that came out, by the event they answer.
 
-    `left` is what still lies in the adaptor's queues, by queue. `strays` are dead letters that stand for none of the
-    events and yet came of them.
+    `sequence` has the ids of the effects in the order in which they happened, where the backend tells it. `left` is
+    what still lies in the adaptor's queues, by queue. `strays` are dead letters that stand for none of the events and
+    yet came of them.
     """
 
     crash: Crash
@@ -86,6 +90,7 @@ class Findings:
     replies: Mapping[str, Sequence[Message]]
     left: Mapping[str, int]
     strays: Sequence[Key] = ()
+    sequence: Sequence[str] = ()
 
 
 class Broker:
@@ -150,7 +155,10 @@ class Trial:
         self.family.bind(self.adaptor())
 
     def run(self, crash: Crash) -> Findings:
-        """Publish, die as told, start again, wait for the end. Raises NotAsTold if it does not come to that."""
+        """Publish, die as told, start again, wait for the end. Raises NotAsTold if it does not come to that.
+
+        Raises TypeError if the adaptor keeps an order and the backend does not tell any.
+        """
         messages = [write_structured(event, self.settings.broker.exchange) for event in self.backend.events]
         doomed = _doomed(self.backend.events[0], messages[0]) if crash.unreadable_data else None
         keys = [event.key for event in self.backend.events] + ([doomed[0]] if doomed else [])
@@ -162,12 +170,19 @@ class Trial:
             entries = {key: entry for key in keys if (entry := ledger.get(key)) is not None}
             strays = _strays(ledger, keys)
             replies = self._replies(broker, entries)
+        effects = self.backend.effects()
+        sequence = () if isinstance(effects, Mapping) else effects
+        if isinstance(effects, Mapping) and declared_order(self.adaptor) is not None:
+            raise TypeError(
+                f"{self.adaptor.name} has ordered_by: `effects` has to give ids in the order of their effects"
+            )
         return Findings(
             crash=crash,
             events=self.backend.events,
             doomed=doomed[0] if doomed else None,
             entries=entries,
-            effects=self.backend.effects(),
+            effects=Counter(effects),
+            sequence=sequence,
             replies=replies,
             left=left,
             strays=strays,
@@ -208,7 +223,8 @@ class Trial:
         return AdaptorProcess(self.adaptor, self.settings, log, point, times, fails_first=crash.fails_first)
 
     def _at_rest(self, ledger: Ledger, broker: Broker, keys: Sequence[Key]) -> bool:
-        return all(_ended(ledger.get(key)) for key in keys) and not any(self._left(broker).values())
+        entries = [ledger.get(key) for key in keys]
+        return all(_at_rest(entry, entries) for entry in entries) and not any(self._left(broker).values())
 
     def _left(self, broker: Broker) -> dict[str, int]:
         return {queue.name: broker.transport.depth(queue.name) for queue in plan(self.adaptor, self.settings).queues}
@@ -246,11 +262,23 @@ class Trial:
             broker.transport.close()
 
 
-def _ended(entry: Entry | None) -> bool:
-    """Whether the ledger expects nothing more to happen to an event."""
+def _at_rest(entry: Entry | None, entries: Sequence[Entry | None]) -> bool:
+    """Whether the ledger, where events have these entries, expects nothing more to happen to one of them by itself."""
     if entry is None or entry.unsent:
         return False
-    return entry.state in (State.APPLIED, State.DEAD) or (entry.state is State.IN_DOUBT and entry.due_at is None)
+    if entry.state in (State.APPLIED, State.DEAD):
+        return True
+    return (entry.state is State.IN_DOUBT and entry.due_at is None) or waits_for_a_person(entry, entries)
+
+
+def waits_for_a_person(entry: Entry, entries: Iterable[Entry | None]) -> bool:
+    """Whether an event is held behind one of these that a person has to decide about."""
+    return entry.state is State.HELD and any(
+        other is not None
+        and (other.place and other.place.order_key) == (entry.place and entry.place.order_key)
+        and (other.state is State.DEAD or (other.state is State.IN_DOUBT and other.due_at is None))
+        for other in entries
+    )
 
 
 def _strays(ledger: Ledger, keys: Sequence[Key]) -> list[Key]:
