@@ -16,6 +16,8 @@ _TAG = "$"
 
 def _plain(value: Any) -> Any:
     """A value with every table marked whose own names could be taken for a tag."""
+    if isinstance(value, (str, int, bytes)):  # most are, and to ask whether it is a Mapping takes longest
+        return value
     if isinstance(value, Mapping):
         table = {name: _plain(item) for name, item in value.items()}
         return {_TAG: "table", "v": list(table.items())} if _TAG in table else table

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from adapter_sdk.errors import AdaptorError
 from adaptors.files.failures import translate
@@ -30,8 +30,7 @@ class Parcel:
         return [NewFile(staged_name(self.key, index), data) for index, data in enumerate(self.contents)]
 
 
-@dataclass(frozen=True, slots=True)
-class StagedFile:
+class StagedFile(NamedTuple):
     """One file of a parcel: its name in staging, and what it is to be in the drop."""
 
     staged: str
@@ -69,8 +68,7 @@ class Staged:
 
     def evidence(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        files = [[file.staged, file.name, file.size, file.sha256] for file in self.files]
-        return {"files": files, "staging": self.staging} | kept_number(self.number)
+        return {"files": self.files, "staging": self.staging} | kept_number(self.number)
 
 
 def kept_number(number: int | None) -> dict[str, Any]:

@@ -222,9 +222,9 @@ def test_the_file_is_durable_before_it_is_seen_and_the_ledger_knows_before_it_ca
         steps.append(f"{'marker' if name.endswith('.1') else 'file'} to {to.path.name}")
         move(self, name, to, new_name, replace=replace)
 
-    def record_commit() -> Any:
+    def record_commit(**named: Any) -> Any:
         steps.append("ledger")
-        return commit()
+        return commit(**named)
 
     claims = place.claim(("1", "a"))
     monkeypatch.setattr(os, "fsync", record_fsync)

@@ -6,15 +6,13 @@ them stands in `Folder`.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 WRITING = ".w"
 """The end of a name under which a file is being written; it means nothing until the file has its own name."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewFile:
+class NewFile(NamedTuple):
     """A file to be made: its name and all of its bytes."""
 
     name: str
