@@ -60,6 +60,10 @@ class SharedDatabase:
         """One transaction on a connection of its own."""
         database = self.engine.dialect.name
         with self._translated(), self.engine.connect() as connection:
+            if database in _MARIADB and not getattr(connection.dialect, "is_mariadb", True):
+                raise ConfigError(
+                    f'{self.place}: the ledger can be kept in MariaDB, not in MySQL; set [sql] ledger = "local"'
+                )
             # On the raw connection, because it has to be said before the transaction begins.
             raw: Any = connection.connection.dbapi_connection if lazy and database == "sqlite" else None
             with unsynced(raw) if raw else nullcontext(), connection.begin():

@@ -98,7 +98,7 @@ class Connection(sqlalchemy.Connection):
             raise PermanentError("a handler does not close its connection: return or raise")
         super().close()
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Called by the toolkit between the handlers of one transaction: savepoints and options end with a handler."""
         while (savepoint := self.get_nested_transaction()) is not None:
             savepoint.commit()

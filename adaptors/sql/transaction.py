@@ -61,7 +61,7 @@ class Transaction:
         """Let nothing of a handler reach the next one but its rows. Raises HiddenEnd if the driver knows of one."""
         if not self._dialect.lasts(connection):
             raise HiddenEnd(HIDDEN_END)
-        connection.settle()
+        connection._settle()
 
     def check(self, connection: Connection) -> None:
         """Raises HiddenEnd if the connection is no longer in this transaction."""

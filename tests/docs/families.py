@@ -39,7 +39,7 @@ from adaptors.files.markers import FileContent, Markers
 from adaptors.files.name_forms import fitted
 from adaptors.files.names import _KNOWN, NameTemplate, safe_component
 from adaptors.soap import Reject, SoapAdaptor, SoapFault, outcome
-from adaptors.sql import SqlAdaptor
+from adaptors.sql import Connection, SqlAdaptor
 
 _FORMATS: Mapping[type[Record], Sequence[type]] = {
     FixedWidth: (Group, Occurs, Redefines),
@@ -79,6 +79,7 @@ def paragraphs(of: Any) -> list[str]:
 def families() -> Iterator[str]:
     """Everything between the marks of the page."""
     yield from _family("sql", adaptors.sql, SqlAdaptor)
+    yield from _methods(Connection)
     yield from _family("files", adaptors.files, FileDropAdaptor)
     yield from _methods(Drop)
     yield from _file_names()
@@ -187,7 +188,14 @@ def _prose(of: Any) -> Iterator[str]:
 
 
 def _call(name: str, parameters: list[inspect.Parameter]) -> str:
-    shown = [one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in parameters]
+    shown = [
+        f"*{one.name}"
+        if one.kind is one.VAR_POSITIONAL
+        else one.name
+        if one.default is one.empty
+        else f"{one.name}={one.default!r}"
+        for one in parameters
+    ]
     first_named = next((n for n, one in enumerate(parameters) if one.kind is one.KEYWORD_ONLY), None)
     if first_named is not None:
         shown.insert(first_named, "*")

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, create_engine
 
+from adapter_sdk import ConfigError
 from adapter_sdk.ledger.base import Record, State, Verdict
 from adapter_sdk.ledger.schema import create_statements, migration_statements
 from adapter_sdk.ledger.shared import SharedDatabase
@@ -51,6 +52,13 @@ class TestMariaDbLedger(LedgerContract):
             assert self.claimed(ledger, name).attempts == 1
         assert [entry.key.id for entry in ledger.lookup("strasse")] != []
         assert all(entry.key.id.rstrip() == "strasse" for entry in ledger.lookup("strasse"))
+
+    def test_mysql_is_another_database(self, engine: Engine) -> None:
+        """MySQL, which has the same driver and dialect, is refused with what to set instead."""
+        with engine.connect():
+            engine.dialect.is_mariadb = False  # type: ignore[attr-defined]
+        with pytest.raises(ConfigError, match=r'not in MySQL; set \[sql\] ledger = "local"'):
+            SqlLedger(SharedDatabase(engine), "erp").install()
 
 
 def test_workers_that_claim_at_once(engine: Engine) -> None:
