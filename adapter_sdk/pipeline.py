@@ -4,6 +4,7 @@ Two facts carry it. The unsettled delivery is the pump: whatever dies, the broke
 the memory: what was done is not done again, and its stored replies are published again with the same ids.
 """
 
+import math
 import time
 import traceback
 from collections import Counter
@@ -175,14 +176,16 @@ class Pipeline:
             seal=partial(seal, self._name, work.event, now=now),
         )
 
-    def sweep(self) -> int:
+    def sweep(self, *, alone: bool = False) -> int:
         """Publish what a process that died left unsent: replies of applied events, copies of waiting ones.
 
-        Returns how many events it was done for. Raises BrokerError or LedgerError.
+        With no other process beside this one (`alone`) that need not be old. Returns how many events it was done for.
+        Raises BrokerError or LedgerError.
         """
         now = self._clock()
         swept = 0
-        for entry in self._ledger.unsent(now - _LEFT_BEHIND, limit=100, after=now + _LEFT_BEHIND):
+        age, limit = (-math.inf, 1000) if alone else (_LEFT_BEHIND, 100)
+        for entry in self._ledger.unsent(now - age, limit=limit, after=now + _LEFT_BEHIND):
             if entry.state is State.CLAIMED:
                 continue
             with self._in_hand.hold([entry.key]):

@@ -193,6 +193,9 @@ class Runner:
             self._empty_the_net()
             workers = self._start_workers()
             self._start_consuming(workers)
+            if self._line is not None:
+                # What the ledger gave out the broker does not give again, whose redelivery would publish its replies.
+                self._pipeline.sweep(alone=True)
             self._watch()
         finally:
             self._end_session(workers)

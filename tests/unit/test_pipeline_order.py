@@ -70,6 +70,20 @@ class Printer(Adaptor):
         self.printed.append(event.id)
 
 
+class Done(EventData, type="stock.done"):
+    pass
+
+
+class Answering(SqlAdaptor):
+    name = "stock"
+    ordered_by = "subject"
+
+    @handles
+    def move(self, event: Event[Moved], db: Connection) -> Done:
+        Trouble.meet(event.id)
+        return Done()
+
+
 def moved(id: str, subject: str | None = "") -> Event[Moved]:
     """An event whose id says its key and its number, as a3."""
     return Event(
@@ -278,6 +292,11 @@ class TestCrashes:
         assert steps > 20
 
 
+def die(_: object) -> None:
+    """As a process that is killed before it has published anything."""
+    raise Killed
+
+
 class TestTurns:
     def test_what_is_refused_need_not_wait(self, bench: OrderBench) -> None:
         """Data that no schema allows is a dead letter at once, in its place: those behind it wait for it, too."""
@@ -303,6 +322,23 @@ class TestTurns:
         assert [delivery.message.headers["x-adaptor-attempt"] for delivery in bench.given()] == [0, 0]
         bench.run()
         assert site.moves("a") == [0, 1]
+
+    def test_replies_of_a_process_that_died(self, site: Site) -> None:
+        """The reply to an event that the ledger gave out, which nobody gives again, is swept up at the next start."""
+        bench = site.bench(Answering)
+        Trouble.of = {"a0": [TransientError("busy")]}
+        bench.send(moved("a0"))
+        bench.step()
+        bench.wait(5)
+        bench.publishing = die
+        with pytest.raises(Killed):
+            bench.turn()
+        bench.publishing = lambda _: None
+        bench.restart()
+        assert bench.replies == []
+        assert [bench.pipeline.sweep(), bench.pipeline.sweep(alone=True)] == [0, 1]
+        assert len(bench.replies) == 1
+        bench.close()
 
     def test_an_event_without_a_key(self, bench: OrderBench) -> None:
         """An event without a key waits for nobody, and for its later attempts on the broker as ever."""
