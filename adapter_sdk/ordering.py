@@ -63,6 +63,19 @@ def _takes_one(function: Callable[..., object]) -> bool:
     return True
 
 
+def order_promise(adaptor: "type[Adaptor]") -> str | None:
+    """What an adaptor promises about order, in one sentence; None for nothing."""
+    ordered_by = declared_order(adaptor)
+    if ordered_by is None:
+        return None
+    shared = f"the same {ordered_by}" if isinstance(ordered_by, str) else "the same key of `ordered_by`"
+    behind = {
+        "hold": "behind a dead letter or a doubt they wait for a person.",
+        "continue": "behind a doubt they wait for a person, and past a dead letter they go on.",
+    }
+    return f"Events with {shared} are applied one after the other, as they arrived; {behind[adaptor.on_dead]}"
+
+
 def order_key(ordered_by: OrderedBy, opened: Opened, event: Event[Any] | None) -> str | None:
     """The order key of an event; None if it has none, and waits for nobody.
 

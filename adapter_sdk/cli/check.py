@@ -9,6 +9,7 @@ from adapter_sdk.cli.common import WRONG_CONFIGURATION, App, app_options, echo_j
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.family import Family
 from adapter_sdk.handlers import HandlerSpec
+from adapter_sdk.ordering import order_promise
 
 
 @click.command()
@@ -53,6 +54,7 @@ def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any
     return {
         "adaptor": adaptor.name,
         "promise": family.promise if family else None,
+        "order": order_promise(adaptor),
         "handlers": [
             {
                 "event_type": spec.event_type,
@@ -72,6 +74,8 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
     click.echo(f"adaptor  {adaptor.name}")
     if family:
         click.echo(f"promise  {family.promise}")
+    if order := order_promise(adaptor):
+        click.echo(f"order    {order}")
     click.echo()
     columns = ["EVENT TYPE", "HANDLER", "REPLIES"]
     rows = [

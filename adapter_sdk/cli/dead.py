@@ -11,6 +11,7 @@ import click
 
 from adapter_sdk.cli.common import FAILED, App, app_options_with_ids, echo_json, echo_table, fail
 from adapter_sdk.cli.entries import (
+    behind,
     decision,
     ids_argument,
     needed,
@@ -102,10 +103,11 @@ def list_command(app: App, as_json: bool, reason: str | None, by_reason: bool, l
     """List dead letters, oldest first."""
     with open_ledger(app) as ledger:
         entries = _select(ledger, reason, _EVERY if by_reason else limit + 1)
+        held = {} if by_reason else behind(app, ledger, entries)
     if by_reason:
         _show_counts(Counter(entry.reason for entry in entries), as_json)
     else:
-        show_list(entries, as_json, limit)
+        show_list(entries, held, as_json, limit)
 
 
 @dead.command()
@@ -118,8 +120,9 @@ def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None, body
     wanted = needed(ids, "dead")
     with open_ledger(app) as ledger:
         entries = [one_entry(ledger, event_id, source, None) for event_id in wanted]
+        held = behind(app, ledger, entries)
     if not body:
-        show_entries(entries, as_json)
+        show_entries(entries, held, as_json)
         return
     for entry in entries:
         if entry.message is None:

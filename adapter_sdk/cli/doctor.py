@@ -6,6 +6,7 @@ import click
 
 from adapter_sdk.cli.common import FAILED, App, app_options, echo_json, echo_table
 from adapter_sdk.errors import AdaptorError, ConfigError
+from adapter_sdk.ledger.base import State
 from adapter_sdk.topology import plan, without
 
 
@@ -24,6 +25,8 @@ def doctor(app: App, as_json: bool) -> None:
         ("ledger", lambda: _ledger(app)),
     ]
     rows = [(name, *_try(test)) for name, test in checks]
+    if all(ok for _, ok, _ in rows):
+        rows.append(("events", *_try(lambda: _events(app))))
     app.family.close()
     if as_json:
         echo_json(
@@ -77,13 +80,30 @@ def _backend(app: App) -> str:
 
 
 def _ledger(app: App) -> str:
+    counts = _counts(app)
+    if counts is None:
+        return f"{app.settings.ledger_path(app.adaptor.name)} is made at the first run"
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "empty"
+
+
+def _counts(app: App) -> dict[State, int] | None:
+    """How many events stand in each state; None if there is no ledger yet."""
     path = app.settings.ledger_path(app.adaptor.name)
     if app.family.ledger() is None and app.settings.ledger.url is None and not path.exists():
-        return f"{path} is made at the first run"
+        return None
     ledger = app.ledger
     ledger.open()
     try:
-        counts = ledger.counts()
+        return ledger.counts()
     finally:
         ledger.close()
-    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "empty"
+
+
+def _events(app: App) -> str:
+    """All events that the broker has accepted, by where they are. Exact while no running adaptor has any in hand."""
+    name, transport = app.adaptor.name, app.transport()
+    missing = transport.missing(plan(app.adaptor, app.settings))
+    queued = 0 if name in missing else transport.depth(name)
+    counts = _counts(app) or {}
+    total = " + ".join([*(f"{count} {state}" for state, count in counts.items()), f"{queued} queued"])
+    return f"{sum(counts.values()) + queued} = {total}"

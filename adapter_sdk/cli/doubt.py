@@ -7,6 +7,7 @@ import click
 
 from adapter_sdk.cli.common import App, app_options_with_ids, parsed_json, read_input
 from adapter_sdk.cli.entries import (
+    behind,
     decision,
     ids_argument,
     needed,
@@ -33,7 +34,8 @@ def doubt() -> None:
 def list_command(app: App, as_json: bool, limit: int) -> None:
     """List events in doubt, oldest first. Those with a due time wait for `verify`; the others wait for you."""
     with open_ledger(app) as ledger:
-        show_list(ledger.find([State.IN_DOUBT], limit + 1), as_json, limit)
+        entries = ledger.find([State.IN_DOUBT], limit + 1)
+        show_list(entries, behind(app, ledger, entries), as_json, limit)
 
 
 @doubt.command()
@@ -45,7 +47,8 @@ def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None) -> N
     wanted = needed(ids, "doubt")
     with open_ledger(app) as ledger:
         entries = [one_entry(ledger, event_id, source, State.IN_DOUBT) for event_id in wanted]
-    show_entries(entries, as_json)
+        held = behind(app, ledger, entries)
+    show_entries(entries, held, as_json)
 
 
 @doubt.command()

@@ -4,7 +4,7 @@ import base64
 import getpass
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from adapter_sdk.cli.common import FAILED, App, echo_json, echo_table, fail, show_time
+from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Decision, Entry, Ledger, State
 from adapter_sdk.ledger.codec import pack_json
 from adapter_sdk.transport.base import Transport
@@ -70,28 +71,46 @@ def one_entry(ledger: Ledger, event_id: str, source: str | None, state: State | 
     return wanted[0]
 
 
-def show_list(entries: list[Entry], as_json: bool, limit: int) -> None:
-    """One line per event. `entries` is one more than `limit` where the rest is left out, and that is said then."""
+def behind(app: App, ledger: Ledger, entries: list[Entry]) -> dict[Key, int]:
+    """How many events are held behind each of these that has a place in a line."""
+    passed = {State.DEAD} if app.adaptor.on_dead == "continue" else set()
+    return {
+        entry.key: 0 if entry.state in passed else ledger.held(behind=entry.place)
+        for entry in entries
+        if entry.place is not None
+    }
+
+
+def show_list(entries: list[Entry], held: Mapping[Key, int], as_json: bool, limit: int) -> None:
+    """One line per event. `entries` is one more than `limit` where the rest is left out, and that is said then.
+
+    `held` is how many are held behind which of them, for those of ordered adaptors.
+    """
     if len(entries) > limit:
         entries = entries[:limit]
         click.echo(f"these are the oldest {limit}; --limit shows more", err=True)
     if as_json:
-        echo_json([entry_document(entry) for entry in entries])
+        echo_json([entry_document(entry, held) for entry in entries])
         return
+    columns = ["SET ASIDE", "EVENT ID", "TYPE", "TRIES", *(["BEHIND IT"] if held else []), "REASON", "ERROR"]
     rows = [
-        (show_time(entry.updated_at), entry.key.id, entry.type or "-", entry.attempts, entry.reason, _gist(entry))
+        [
+            *(show_time(entry.updated_at), entry.key.id, entry.type or "-", entry.attempts),
+            *([held.get(entry.key, "-")] if held else []),
+            *(entry.reason, _gist(entry)),
+        ]
         for entry in entries
     ]
-    echo_table(("SET ASIDE", "EVENT ID", "TYPE", "TRIES", "REASON", "ERROR"), rows)
+    echo_table(columns, rows)
 
 
-def show_entries(entries: list[Entry], as_json: bool) -> None:
-    """Everything known of each event, with the original message."""
+def show_entries(entries: list[Entry], held: Mapping[Key, int], as_json: bool) -> None:
+    """Everything known of each event, with the original message, and how many are held behind it."""
     if as_json:
-        echo_json([{**entry_document(entry), "message": _message(entry)} for entry in entries])
+        echo_json([{**entry_document(entry, held), "message": _message(entry)} for entry in entries])
         return
     for entry in entries:
-        _show(entry)
+        _show(entry, held)
 
 
 def report(done: list[tuple[Entry, bool]], as_json: bool, verb: str) -> None:
@@ -108,7 +127,7 @@ def report(done: list[tuple[Entry, bool]], as_json: bool, verb: str) -> None:
         click.get_current_context().exit(FAILED)
 
 
-def entry_document(entry: Entry) -> dict[str, Any]:
+def entry_document(entry: Entry, held: Mapping[Key, int]) -> dict[str, Any]:
     """A row of the ledger as JSON."""
     return {
         "id": entry.key.id,
@@ -123,6 +142,8 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "received_at": show_time(entry.received_at),
         "updated_at": show_time(entry.updated_at),
         "due_at": show_time(entry.due_at) if entry.due_at else None,
+        "order_key": entry.place.order_key if entry.place else None,
+        "held_behind_it": held.get(entry.key),
         "evidence": json.loads(pack_json(entry.evidence)) if entry.evidence else None,
         "decisions": [{**asdict(decided), "at": show_time(decided.at)} for decided in entry.decisions],
     }
@@ -140,8 +161,11 @@ def _message(entry: Entry) -> dict[str, Any] | None:
     }
 
 
-def _show(entry: Entry) -> None:
-    facts = {**entry_document(entry), **{f"message {name}": value for name, value in (_message(entry) or {}).items()}}
+def _show(entry: Entry, held: Mapping[Key, int]) -> None:
+    facts = {
+        **entry_document(entry, held),
+        **{f"message {name}": value for name, value in (_message(entry) or {}).items()},
+    }
     facts.pop("message body_base64", None)
     if entry.state in (State.DEAD, State.IN_DOUBT):
         facts["set_aside_at"] = facts.pop("updated_at")
