@@ -6,7 +6,6 @@ the memory: what was done is not done again, and its stored replies are publishe
 
 import math
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,8 +29,9 @@ from adapter_sdk.errors import (
 from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
+from adapter_sdk.loglines import error_text, log_applied, log_failure
 from adapter_sdk.outbox import Outbox, Publish
-from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts, reason_of
+from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
 from adapter_sdk.topology import BUSY_DELAY, RESEND_DELAY, attempts_of, copy_to, dead_queue, retry_queue
@@ -149,7 +149,7 @@ class Pipeline:
                 done.add(work)
                 work.outbox = self._outbox.reply_messages(outcome.replies, correlation_of(work.opened))
         applied = [work for work in straight if work in done]
-        _log_applied(applied)
+        log_applied(applied)
         self._outbox.send(applied)
         settlement.applied += len(applied)
         settlement.ack += [work.delivery for work in applied]
@@ -285,7 +285,7 @@ class Pipeline:
                 outcomes[index] = outcome
         for work, outcome in zip(works, outcomes, strict=True):
             self._conclude(work, outcome, settlement)
-        _log_applied([work for work, outcome in zip(works, outcomes, strict=True) if isinstance(outcome, Applied)])
+        log_applied([work for work, outcome in zip(works, outcomes, strict=True) if isinstance(outcome, Applied)])
 
     def _effects(self, claims: Sequence[Claim]) -> list[Outcome]:
         if not claims:
@@ -349,12 +349,12 @@ class Pipeline:
             state=following.state,
             unsent=bool(work.outbox),
             reason=following.reason,
-            error=_error_text(error),
+            error=error_text(error),
             message=original,
             due_at=None if following.delay is None else now + following.delay,
             attempts=attempts,
         )
-        _log_failure(work, error, following.state, following.delay)
+        log_failure(work, error, following.state, following.delay)
 
     # --- record ---
 
@@ -387,33 +387,3 @@ def _has_settled(work: Work, entry: Entry) -> bool:
 def _try_at_once(outcome: Outcome, policy: RetryPolicy, tries: int) -> bool:
     never = (PermanentError, BackendUnavailable, InDoubt, ClaimLost)
     return isinstance(outcome, Failed) and tries <= policy.immediate and not isinstance(outcome.error, never)
-
-
-def _error_text(error: Exception) -> str:
-    """An error as the ledger keeps it: a bug with the end of its traceback, anything foreseen with its sentence."""
-    if isinstance(error, AdaptorError):
-        return str(error) or type(error).__name__
-    return "".join(traceback.format_exception(error))[-4000:]
-
-
-def _log_applied(works: Sequence[Work]) -> None:
-    """One line for a batch: each event can be found by its id, and none costs a line of its own."""
-    if len(works) == 1:
-        log.info("applied", replies=len(works[0].outbox), **works[0].facts())
-    elif works:
-        replies = sum(len(work.outbox) for work in works)
-        log.info("applied", replies=replies, count=len(works), event_ids=[work.opened.id for work in works])
-
-
-def _log_failure(work: Work, error: Exception, state: State, delay: float | None) -> None:
-    released = isinstance(error, BackendUnavailable)
-    what = "released" if released else {State.DEAD: "dead letter", State.IN_DOUBT: "in doubt"}.get(state, "retry")
-    write = log.warning if released or delay is not None else log.error
-    write(
-        what,
-        reason=reason_of(error),
-        error=str(error) or type(error).__name__,
-        again_in=delay,
-        exc_info=None if isinstance(error, AdaptorError) else error,
-        **work.facts(),
-    )
