@@ -64,6 +64,20 @@ class Controlled(Notes):
     marker = (Marker("{stem}.CTL", "{name} {size}", before=True), Marker("{name}.crc", "{crc32}"))
 
 
+class Numbered(Notes):
+    """Writes the number of each file into it."""
+
+    name = "numbered"
+
+    @handles
+    def note(self, event: Event[Note], drop: Drop) -> None:
+        """Fails after the number is taken, if the text says so."""
+        content = f"{drop.number}: {event.data.text}"
+        if event.data.text == "bug":
+            raise RuntimeError("a bug")
+        drop.write_text(content, encoding="ascii")
+
+
 @dataclass
 class Place:
     """A drop, its staging, a ledger, and the family of one adaptor before them."""

@@ -19,6 +19,7 @@ from adaptors.files.formats.xml import XmlRecord
 from adaptors.files.formats.xml_shape import Attribute, Content
 from adaptors.files.markers import Marker
 from adaptors.files.names import FileName
+from adaptors.files.totals import Totals
 
 __all__ = [
     "Attribute",
@@ -47,6 +48,7 @@ __all__ = [
     "Redefines",
     "Segment",
     "Text",
+    "Totals",
     "X12Group",
     "X12Interchange",
     "X12Transaction",

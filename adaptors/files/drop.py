@@ -1,12 +1,18 @@
 """Drop: the handle that a file drop's handler is given."""
 
-from collections.abc import Iterable
-from itertools import chain, count
+from collections.abc import Callable, Iterable
 
 from pydantic import ValidationError
 
 from adaptors.files.errors import FormatError
+from adaptors.files.formats.delimited import Delimited
+from adaptors.files.formats.fixed_width import FixedWidth
+from adaptors.files.formats.json_lines import JsonLines
 from adaptors.files.formats.record import Record, explain
+from adaptors.files.totals import Totals
+
+_JOINED = (FixedWidth, Delimited, JsonLines)
+"""The formats of which a file may hold records of several classes, one after the other."""
 
 
 class Drop:
@@ -15,31 +21,47 @@ class Drop:
     Nothing is written to disk by it, so a handler that raises has dropped nothing. `content` is what was given so far,
     None if nothing, and `records` how many records that is, None if nobody said: a unit test gives the handler a
     `Drop()` and looks at it.
+
+    `number` is the sequence number of the file, for a handler that writes it into the file: the same that `{sequence}`
+    is in its name. It is the event's from the moment that it is asked for, also if the handler fails then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self.content: bytes | None = None
         self.records: int | None = None
+        self._number = number
 
-    def write(self, records: Record | Iterable[Record]) -> None:
+    @property
+    def number(self) -> int:
+        """The sequence number of the file."""
+        if self._number is None:
+            self._number = self._take_number()
+        return self._number
+
+    def write(
+        self,
+        records: Record | Iterable[Record],
+        *,
+        header: Record | None = None,
+        trailer: Record | Callable[[Totals], Record] | None = None,
+    ) -> None:
         """Drop a file of records, all of one class, which is the file's format. A single record is a file of one.
 
-        Raises FormatError if a record does not fit its form, or there is none: an empty file is `write_bytes(b"")`.
+        A `header` before them and a `trailer` after them may be of other classes of that format (fixed width, delimited
+        or JSON lines); a function is given the `Totals` of the records and makes the trailer. Raises FormatError if a
+        record does not fit its form, or there is none and no header or trailer: an empty file is `write_bytes(b"")`.
         """
         try:
             # A record can itself be iterated, as pydantic has it, so it is looked for first.
-            found = iter((records,) if isinstance(records, Record) else records)
-            first = next(found, None)
-            if first is None:
-                raise FormatError("there are no records to write; return without writing, or write_bytes(b'')")
-            if not isinstance(first, Record):
-                raise FormatError(f"write takes records; for a {type(first).__name__} see write_bytes and write_text")
-            number = count(1)
-            # Each record takes a number as it passes, so the next one tells how many there were.
-            data = type(first).encode_all(record for record, _ in zip(chain((first,), found), number, strict=False))
+            details = [records] if isinstance(records, Record) else list(records)
+            last = trailer(Totals(details)) if callable(trailer) else trailer
+            parts = [[] if header is None else [header], details, [] if last is None else [last]]
+            data = b"".join(_encoded(part, joined=header is not None or last is not None) for part in parts if part)
         except ValidationError as error:
             raise FormatError(f"{error.title}: {explain(error)}") from error
-        self.write_bytes(data, records=next(number) - 1)
+        if not any(parts):
+            raise FormatError("there are no records to write; return without writing, or write_bytes(b'')")
+        self.write_bytes(data, records=len(details))
 
     def write_text(self, text: str, *, encoding: str, records: int | None = None) -> None:
         """Drop a file of text. Raises FormatError at a character that the encoding does not have."""
@@ -59,3 +81,16 @@ class Drop:
             raise FormatError("the handler has already written its file; a drop takes one file per event")
         self.content = bytes(data)
         self.records = records
+
+    def _take_number(self) -> int:
+        raise FormatError("this drop has no number: give a unit test's Drop one, as Drop(number=7)")
+
+
+def _encoded(records: list[Record], *, joined: bool) -> bytes:
+    first = records[0]
+    if not isinstance(first, Record):
+        raise FormatError(f"write takes records; for a {type(first).__name__} see write_bytes and write_text")
+    if joined and not isinstance(first, _JOINED):
+        names = ", ".join(kind.__name__ for kind in _JOINED)
+        raise FormatError(f"header and trailer go with {names}; a {type(first).__name__} is a whole file")
+    return type(first).encode_all(records)

@@ -76,7 +76,7 @@ class FileDropFamily(Family[Drop]):
     @contextmanager
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[Drop]:
         """A drop that keeps what the handler writes; `verify` gets one, too, that leads nowhere."""
-        yield Drop()
+        yield Drop(_number(claim))
 
     def effect(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
         """Drop the file of one event. One in doubt comes here only when it may be dropped anew."""
@@ -102,7 +102,7 @@ class FileDropFamily(Family[Drop]):
             self._unstage(claim, staging, journal)
 
     def _run(self, claims: Sequence[Claim], journal: Journal) -> list[_Job]:
-        jobs = [self._prepare(claim) for claim in claims]
+        jobs = [self._prepare(claim, journal) for claim in claims]
         going = [job for job in jobs if job.error is None and (job.parcel or job.staged)]
         if not going:
             return jobs
@@ -120,15 +120,15 @@ class FileDropFamily(Family[Drop]):
                 job.error = job.error or error
         return jobs
 
-    def _prepare(self, claim: Claim) -> _Job:
+    def _prepare(self, claim: Claim, journal: Journal) -> _Job:
         """Call the handler, unless an earlier attempt has staged the event's file already."""
-        job = _Job(claim, number=claim.evidence.get("number") if claim.evidence else None)
+        job = _Job(claim, number=_number(claim))
         job.staged = Staged.read(claim.evidence)
         if job.staged is not None:
             job.replies = claim.replies
             return job
         try:
-            drop = Drop()
+            drop = _NumberedDrop(job.number, lambda: self._number_now(job, journal))
             job.replies = self.call(claim, drop)
             if drop.content is not None:
                 # What cannot be named or marked is found before a number is taken for it.
@@ -137,6 +137,13 @@ class FileDropFamily(Family[Drop]):
         except Exception as error:  # noqa: BLE001  # the handler's own failure is the outcome of this event
             job.error = error
         return job
+
+    def _number_now(self, job: _Job, journal: Journal) -> int:
+        """The number of a file whose handler writes it into the file. Raises what keeps it from being taken."""
+        with journal.transaction() as transaction:
+            number = self._reserved(job, transaction)
+        job.number, job.claim.evidence = number, kept_number(number)
+        return number
 
     def _reserve(self, jobs: Sequence[_Job], journal: Journal) -> None:
         """Take the numbers of files whose markers cannot be written without them."""
@@ -226,6 +233,17 @@ class FileDropFamily(Family[Drop]):
             raise translate(error, doing) from error
 
 
+class _NumberedDrop(Drop):
+    """A drop whose number is taken when it is first asked for."""
+
+    def __init__(self, number: int | None, take: Callable[[], int]) -> None:
+        super().__init__(number)
+        self._take = take
+
+    def _take_number(self) -> int:
+        return self._take()
+
+
 class RemoteDropFamily(FileDropFamily):
     """The same on a server. What is gone from staging was dropped if the drop holds it, and else is in doubt."""
 
@@ -243,6 +261,11 @@ class OverwritingDropFamily(RemoteDropFamily):
         f"{RemoteDropFamily.promise} The server may rename over what is there: names are looked for first, and a file "
         "that another program puts there in that moment is lost."
     )
+
+
+def _number(claim: Claim) -> int | None:
+    """The sequence number that an earlier attempt took for this event."""
+    return claim.evidence.get("number") if claim.evidence else None
 
 
 def _unstaged(jobs: Sequence[_Job]) -> list[_Job]:

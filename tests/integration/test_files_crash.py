@@ -57,7 +57,23 @@ class Controlled(Plain):
     marker = (Marker("{stem}.CTL", "{name} {size}", before=True), Marker("{name}.crc", "{crc32}"))
 
 
-BESIDE: dict[type[FileDropAdaptor], list[str]] = {Plain: [], Marked: [".OK"], Controlled: [".CTL", ".DAT.crc"]}
+class Numbered(Plain):
+    """The file tells its own number."""
+
+    name = "numbered"
+
+    @handles
+    def place(self, event: Event[Placed], drop: Drop) -> None:
+        """The number is taken before there is anything to stage."""
+        drop.write_bytes(b"%03d|content of %d" % (drop.number, event.data.number))
+
+
+BESIDE: dict[type[FileDropAdaptor], list[str]] = {
+    Plain: [],
+    Marked: [".OK"],
+    Controlled: [".CTL", ".DAT.crc"],
+    Numbered: [],
+}
 
 
 def work(adaptor: type[FileDropAdaptor], folder: Path) -> None:
@@ -136,7 +152,10 @@ def take(folder: Path, taken: list[tuple[str, str]], markers: list[str]) -> None
     for file in sorted((folder / "in").glob("*.DAT")):
         beside = [file.with_suffix(marker) for marker in markers]
         if all(marker.exists() for marker in beside):
-            taken.append((file.name, file.read_text()))
+            number, found, content = file.read_text().rpartition("|")
+            if found and number != file.stem:
+                raise AssertionError(f"{file} says that it is {number}")
+            taken.append((file.name, content))
             if ".CTL" in markers and beside[0].read_text() != f"{file.name} {file.stat().st_size}":
                 raise AssertionError(f"{beside[0]} says {beside[0].read_text()}")
             for one in (file, *beside):
@@ -163,7 +182,7 @@ def drive(adaptor: type[FileDropAdaptor], path: Path) -> dict[str, Any]:
             return {"steps": step - 1, "results": results}
 
 
-@pytest.mark.parametrize("adaptor", [Plain, Marked, Controlled])
+@pytest.mark.parametrize("adaptor", [Plain, Marked, Controlled, Numbered])
 def test_a_kill_at_any_step_neither_loses_nor_repeats_nor_tears_a_file(
     adaptor: type[FileDropAdaptor], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from adapter_sdk.ledger.base import ClaimLost
 from adaptors.files import FileDropAdaptor, FileExists, FormatError
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets.local import LocalFolder
-from tests.file_drops import MakePlace, Marked, Notes, Refusing, Replacing, Same, error_of, places
+from tests.file_drops import MakePlace, Marked, Notes, Numbered, Refusing, Replacing, Same, error_of, places
 
 
 @pytest.fixture
@@ -56,6 +56,22 @@ def test_a_number_too_long_for_its_name_is_refused_and_not_taken(make_place: Mak
     assert place.dropped() == {"NOTE999.TXT": "a"}
     with place.ledger.transaction() as transaction:
         assert transaction.next_number("drop") == 1000
+
+
+def test_a_file_can_tell_its_own_number(make_place: MakePlace) -> None:
+    """The one in its name. An event that fails after it has asked keeps its number until it is tried again."""
+    place = make_place(Numbered)
+    outcomes = place.apply(("1", "a"), ("2", "bug"), ("3", "c"))
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Applied", "Failed", "Applied"]
+    assert place.dropped() == {"NOTE001.TXT": "1: a", "NOTE003.TXT": "3: c"}
+    assert place.evidence("2") == {"number": 2}
+    assert place.apply(("4", "d"), ("2", "b")) == [Applied(())] * 2
+    assert place.dropped() == {
+        "NOTE001.TXT": "1: a",
+        "NOTE002.TXT": "2: b",
+        "NOTE003.TXT": "3: c",
+        "NOTE004.TXT": "4: d",
+    }
 
 
 def test_a_lost_claim_stops_its_own_drop_only(make_place: MakePlace) -> None:

@@ -1,12 +1,13 @@
 """The handle that a file drop's handler is given."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Annotated
 
 import pytest
 from pydantic import Field
 
-from adaptors.files import Drop, FixedWidth, FormatError, JsonLines, Text, Zoned
+from adaptors.files import Drop, FixedWidth, FormatError, Group, JsonLines, Number, Text, Totals, XmlRecord, Zoned
 
 
 class PickLine(FixedWidth, encoding="cp037"):
@@ -85,3 +86,97 @@ def test_text_outside_its_encoding_is_an_error() -> None:
     """No character is replaced."""
     with pytest.raises(FormatError, match="character 1 of the text, '€', is not in latin-1"):
         Drop().write_text("a€", encoding="latin-1")
+
+
+class Head(FixedWidth, encoding="ascii", line_end=b"\n"):
+    kind: Annotated[str, Text(1)] = "H"
+    number: Annotated[int, Number(3)]
+
+
+class Party(Group):
+    account: Annotated[str, Text(6)]
+
+
+class Payment(FixedWidth, encoding="ascii", line_end=b"\n"):
+    kind: Annotated[str, Text(1)] = "D"
+    party: Party
+    amount: Annotated[Decimal, Number(5, decimals=2)]
+    fee: Annotated[int | None, Number(1)] = None
+
+
+class Tail(FixedWidth, encoding="ascii", line_end=b"\n"):
+    kind: Annotated[str, Text(1)] = "T"
+    count: Annotated[int, Number(3)]
+    amount: Annotated[Decimal, Number(6, decimals=2)]
+    accounts: Annotated[int, Number(4)]
+
+
+def payments(*of: tuple[str, str]) -> list[Payment]:
+    """Payments of these amounts to these accounts."""
+    return [Payment(party=Party(account=account), amount=Decimal(amount)) for account, amount in of]
+
+
+def tail(totals: Totals) -> Tail:
+    """What the bank checks."""
+    accounts = totals.hash_total("party.account", digits=4)
+    return Tail(count=totals.count, amount=totals.sum("amount"), accounts=accounts)
+
+
+def test_a_file_may_have_a_header_and_a_trailer_with_its_totals() -> None:
+    """The trailer is made of the records as they were written; header and trailer are not counted."""
+    drop = Drop(number=7)
+    paid = payments(("CH9999", "1.25"), ("DE0002", "10.00"))
+    drop.write((one for one in paid), header=Head(number=drop.number), trailer=tail)
+    assert drop.content == b"H007\nDCH999900125 \nDDE000201000 \nT0020011250001\n"
+    assert drop.records == 2
+
+
+def test_a_file_of_no_records_may_have_a_header_and_a_trailer() -> None:
+    """Nothing happened today, and the reader wants to be told: an empty day has sums of nought."""
+    drop = Drop()
+    drop.write([], header=Head(number=1), trailer=tail)
+    assert (drop.content, drop.records) == (b"H001\nT0000000000000\n", 0)
+
+
+def test_a_trailer_that_does_not_fit_leaves_nothing_behind() -> None:
+    """A sum that outgrows its field is an error, as it is everywhere."""
+    drop = Drop()
+    with pytest.raises(FormatError, match="field amount"):
+        drop.write(payments(*[("A", "999.99")] * 11), trailer=tail)
+    assert drop.content is None
+
+
+def test_a_format_that_is_a_whole_file_takes_no_header() -> None:
+    """Two XML documents one after the other are none."""
+
+    class Order(XmlRecord, root="Orders", record="Order"):
+        number: str
+
+    with pytest.raises(FormatError, match="header and trailer go with FixedWidth, Delimited, JsonLines; a Order"):
+        Drop().write([Order(number="1")], header=Order(number="0"))
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda totals: totals.sum("party.account"), "party.account holds 'A'"),
+        (lambda totals: totals.sum("total"), "Payment has no field total"),
+        (lambda totals: totals.hash_total("party.total", 3), r"Payment has no field party\.total"),
+    ],
+)
+def test_a_total_of_what_is_no_number_is_an_error(ask: Callable[[Totals], object], reason: str) -> None:
+    """A control total that is wrong would be worse than none."""
+    with pytest.raises(FormatError, match=reason):
+        ask(Totals(payments(("A", "1.00"))))
+
+
+def test_totals_are_exact_and_pass_over_what_is_not_there() -> None:
+    """Sums of decimals have no rounding in them, and a None is nothing."""
+    totals = Totals(payments(*[("A", "0.10")] * 30))
+    assert (totals.sum("amount"), totals.sum("fee"), totals.count) == (Decimal("3.00"), Decimal(0), 30)
+
+
+def test_a_drop_without_a_number_says_so() -> None:
+    """In a unit test the number is given; in an adaptor the ledger has it."""
+    with pytest.raises(FormatError, match="Drop\\(number=7\\)"):
+        _ = Drop().number
