@@ -1,12 +1,14 @@
 """Several events in one transaction, so that one bad event costs only itself.
 
-An event has failed on its own account if it was the first of its transaction: nothing that another event did came
-before it, and none of its locks were another's. So when a transaction fails, those before the suspect are committed
-without it, and it comes first in the next one.
+When a transaction fails because of one event, those before it are made again and committed without it. The failed one
+is not called again: it has seen their rows, and once they are committed its failure is what it would have been alone.
+Where it is not sure who is to blame, halves are tried, and an event that fails as the first of its transaction has
+nobody before it to blame.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from adapter_sdk.errors import BackendUnavailable
 from adapter_sdk.family import Claim, Failed, Outcome
@@ -20,14 +22,24 @@ _TURNS = 60.0
 class Stopped(Exception):
     """A transaction was rolled back: nothing of it happened.
 
-    The cause is among `count` events, of which the `first` has this position. `again`: it may not be the event's own.
+    The cause is among `count` events, of which the `first` has this position; 0 of them if it was not even begun.
+    `again`: a conflict with another transaction, or a lost connection. `sure`: the one event is to blame, unless those
+    before it do not commit.
     """
 
-    def __init__(self, error: Exception, first: int, count: int, *, again: bool = False) -> None:
+    def __init__(self, error: Exception, first: int, count: int, *, again: bool = False, sure: bool = False) -> None:
         self.error = error
         self.first = first
         self.count = count
         self.again = again
+        self.sure = sure
+
+
+class _Blamed(NamedTuple):
+    """The event at this position has failed, if all before it commit."""
+
+    at: int
+    error: Exception
 
 
 class Batches:
@@ -51,22 +63,29 @@ class Batches:
     def apply(self, claims: Sequence[Claim]) -> list[Outcome]:
         """One outcome per claim, in order."""
         outcomes: list[Outcome] = []
-        size, tries = self._most(claims), 0
+        blamed: _Blamed | None = None
+        most, tries = len(claims), 0
         while rest := claims[len(outcomes) :]:
+            if blamed is not None and blamed.at == len(outcomes):
+                outcomes += self._own_failure(blamed.error, len(rest))
+                blamed, most, tries = None, len(claims), 0
+                continue
+            before = most if blamed is None else blamed.at - len(outcomes)
             try:
-                outcomes += self._transact(rest[:size])
+                outcomes += self._transact(rest[: 1 if self.alone else min(most, before)])
+                most, tries = len(claims), 0
             except Stopped as stopped:
-                if stopped.again and not isinstance(stopped.error, BackendUnavailable):
-                    self._in_turn_until = time.monotonic() + _TURNS
-                if smaller := stopped.first or stopped.count // 2:
-                    size = smaller
-                    continue
-                if stopped.again and tries < _TRIES:
-                    size, tries = 1, tries + 1
-                    continue
-                outcomes += self._own_failure(stopped.error, len(rest))
-            size, tries = self._most(claims), 0
+                self._learn(stopped)
+                alone = stopped.first + stopped.count <= 1
+                tries += alone
+                sure = stopped.sure or (alone and not (stopped.again and tries <= _TRIES))
+                blamed = _Blamed(len(outcomes) + stopped.first, stopped.error) if sure else None
+                most = stopped.first or stopped.count // 2 or 1
         return outcomes
+
+    def _learn(self, stopped: Stopped) -> None:
+        if stopped.again and not isinstance(stopped.error, BackendUnavailable):
+            self._in_turn_until = time.monotonic() + _TURNS
 
     def _own_failure(self, error: Exception, left: int) -> list[Outcome]:
         """The outcome of the first event that is left; of all, if the backend is away and would keep each waiting."""

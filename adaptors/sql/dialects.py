@@ -32,6 +32,10 @@ class Dialect:
         """Whether the driver knows of a transaction, without asking the server."""
         return True
 
+    def is_spoilt(self, connection: Connection) -> bool:
+        """Whether the database takes no more statements, because one has failed."""
+        return False
+
     def same(self, connection: Connection, mark: Any) -> bool:
         """Whether the connection is still in the transaction that `begin` began. Asked once, before its end."""
         return True
@@ -69,6 +73,10 @@ class PostgreSQL(Dialect):
     def lasts(self, connection: Connection) -> bool:
         """A COMMIT that nothing has followed yet leaves libpq outside of a transaction."""
         return self._status(connection) != _IDLE
+
+    def is_spoilt(self, connection: Connection) -> bool:
+        """Until its end a transaction of PostgreSQL stands still after an error."""
+        return self._status(connection) == _IN_ERROR
 
     def same(self, connection: Connection, mark: int) -> bool:
         """By its number."""
@@ -144,8 +152,8 @@ class SQLite(Dialect):
         return self.lasts(connection)
 
 
-# PQTRANS_IDLE and PQTRANS_INTRANS of libpq.
-_IDLE, _IN_TRANSACTION = 0, 2
+# PQTRANS_IDLE, PQTRANS_INTRANS and PQTRANS_INERROR of libpq.
+_IDLE, _IN_TRANSACTION, _IN_ERROR = 0, 2, 3
 _SAVEPOINT = "adaptor_transaction"
 # ER_SP_DOES_NOT_EXIST
 _NO_SUCH_SAVEPOINT = 1305

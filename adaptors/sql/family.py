@@ -139,7 +139,8 @@ class DatabaseFamily(Family[Connection]):
         if isinstance(error, HiddenEnd) or transaction.ended_in_secret():
             self._batches.alone = True  # what did this will do it again, and is to draw no neighbours into its doubt
             return [Failed(InDoubt(HIDDEN_END)) for _ in range(len(made) + calling)]
-        raise Stopped(meaning, len(made) if calling else 0, calling or len(made), again=again)
+        sure = calling == 1 and not again
+        raise Stopped(meaning, len(made) if calling else 0, calling or len(made), again=again, sure=sure)
 
     def _finish(
         self, claims: Sequence[Claim], made: Sequence[Replies], transaction: Transaction, connection: Connection
@@ -208,7 +209,7 @@ class SqlFamily(DatabaseFamily):
         kept = self._ledger.record_in(SharedRows(connection), records, self._ledger.clock())
         if not all(kept):
             first = kept.index(False)
-            raise Stopped(ClaimLost(f"another worker has taken over {claims[first].key}"), first, 1)
+            raise Stopped(ClaimLost(f"another worker has taken over {claims[first].key}"), first, 1, sure=True)
 
     def _applied(self, made: Sequence[Replies]) -> list[Outcome]:
         return [Applied(replies, recorded=True) for replies in made]

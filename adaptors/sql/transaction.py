@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from adapter_sdk.errors import TransientError
 from adaptors.sql.connection import Connection, guarded
 from adaptors.sql.dialects import Dialect, HiddenEnd
 
@@ -14,6 +15,10 @@ HIDDEN_END = (
     "the transaction was ended before the handler returned (COMMIT, ROLLBACK, or a statement that ends it by itself): a"
     " part of the effect may be committed without its record. Look in the database what is there, and leave the"
     ' transaction to the toolkit; where that cannot be, set [sql] ledger = "local"'
+)
+_SPOILT = (
+    "the handler went on after a statement had failed, and the database takes no other in this transaction: let the"
+    " error out, or catch it around `with db.begin_nested()`"
 )
 
 
@@ -58,9 +63,14 @@ class Transaction:
             self._seconds = seconds
 
     def after_handler(self, connection: Connection) -> None:
-        """Let nothing of a handler reach the next one but its rows. Raises HiddenEnd if the driver knows of one."""
+        """Let nothing of a handler reach the next one but its rows.
+
+        Raises HiddenEnd if the driver knows of one, TransientError if the handler has left a transaction that is stuck.
+        """
         if not self._dialect.lasts(connection):
             raise HiddenEnd(HIDDEN_END)
+        if self._dialect.is_spoilt(connection):
+            raise TransientError(_SPOILT)
         connection._settle()
 
     def check(self, connection: Connection) -> None:

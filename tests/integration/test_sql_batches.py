@@ -100,6 +100,7 @@ class TestOneTransaction:
         Stock.hooks = {order: raising(Refused("no")) for order in bad}
         assert apply(family, claims_of(family, "abcde")) == "".join("R" if order in bad else "A" for order in "abcde")
         assert picks(family) == "".join(sorted(set("abcde") - set(bad)))
+        assert all(Stock.called.count(order) == 1 for order in bad)
         assert family.ledger().counts().get(State.APPLIED, 0) == 5 - len(bad)
 
     def test_a_statement_that_fails(self, family: SqlFamily) -> None:
@@ -138,8 +139,25 @@ class TestOneTransaction:
                 db.execute(text("SELECT * FROM nowhere"))
 
         Stock.hooks = {"b": ignore}
-        assert apply(on_postgresql, claims_of(on_postgresql, "abc")) == "ATA"
+        outcomes = on_postgresql.apply(claims_of(on_postgresql, "abc"), NoJournal())
+        assert "".join(map(kind_of, outcomes)) == "ATA"
+        assert isinstance(outcomes[1], Failed)
+        assert "begin_nested" in str(outcomes[1].error)
         assert picks(on_postgresql) == "ac"
+
+    def test_a_failure_that_rests_on_what_is_rolled_back(self, on_postgresql: SqlFamily) -> None:
+        """An event that fails because of another's row is applied after all, if that other one fails at COMMIT."""
+        with on_postgresql._engine.begin() as connection:
+            connection.execute(text("CREATE TABLE late (n INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+            connection.execute(text("INSERT INTO late VALUES (1)"))
+
+        def take_number_and_fail_late(db: Connection) -> None:
+            db.execute(text("INSERT INTO numbers VALUES (7)"))
+            db.execute(text("INSERT INTO late VALUES (1)"))
+
+        Stock.hooks = {"b": take_number_and_fail_late, "c": running("INSERT INTO numbers VALUES (7)")}
+        assert apply(on_postgresql, claims_of(on_postgresql, "abcd")) == "ARAA"
+        assert picks(on_postgresql) == "acd"
 
     def test_a_constraint_that_is_checked_at_commit(self, on_postgresql: SqlFamily) -> None:
         """When COMMIT itself is refused, the event to blame is found, and the others are applied."""
