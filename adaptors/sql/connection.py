@@ -17,11 +17,10 @@ from adaptors.sql.upsert import Row, upsert
 # How long a SQLite transaction waits for another's, in seconds.
 _SQLITE_BUSY_TIMEOUT = 10.0
 _GUARDED = "adaptor.guarded"
-LIMIT = "adaptor.limit"
-"""What `info` of a SQLite connection holds: the seconds that a statement may take."""
+DEADLINE = "adaptor.deadline"
+"""What `info` of a SQLite connection holds: the moment of time.monotonic() at which a statement is stopped."""
 LIFT = "adaptor.lift"
 """What `info` of a pooled connection holds: the statement that takes a limit of the session away."""
-_DEADLINE = "adaptor.deadline"
 # Steps of SQLite's virtual machine between two looks at the clock: some ms.
 _STEPS = 100_000
 # Without these a server that vanishes without a word is waited for up to two hours. Seconds, but for the last.
@@ -135,14 +134,14 @@ def _lift_limit(raw: Any, pooled: sqlalchemy.pool.ConnectionPoolEntry, _: object
 
 @contextmanager
 def guarded(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """While the block runs, SQLite refuses every statement that would end the transaction; LIMIT ends with it."""
+    """While the block runs, SQLite refuses every statement that would end the transaction; DEADLINE ends with it."""
     facts = connection.info
     facts[_GUARDED] = True
     try:
         yield
     finally:
         facts[_GUARDED] = False
-        facts.pop(LIMIT, None)
+        facts.pop(DEADLINE, None)
 
 
 def _begin_at_the_beginning(engine: Engine) -> None:
@@ -162,13 +161,11 @@ def _begin_at_the_beginning(engine: Engine) -> None:
                 else sqlite3.SQLITE_OK
             )
         )
-        raw.set_progress_handler(lambda: time.monotonic() > pooled.info.get(_DEADLINE, math.inf), _STEPS)
+        raw.set_progress_handler(lambda: time.monotonic() > pooled.info.get(DEADLINE, math.inf), _STEPS)
 
-    @event.listens_for(engine, "before_cursor_execute")
-    def set_deadline(connection: sqlalchemy.Connection, *_: object) -> None:
-        facts = connection.info
-        facts[_DEADLINE] = time.monotonic() + facts.get(LIMIT, math.inf)
+    # A listener for "begin" would make every statement a third dearer.
+    setattr(engine.dialect, "do_begin", _begin_immediate)  # noqa: B010 - mypy lets nobody assign to a method
 
-    @event.listens_for(engine, "begin")
-    def explicit_begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+def _begin_immediate(connection: Any) -> None:
+    connection.cursor().execute("BEGIN IMMEDIATE")

@@ -1,13 +1,14 @@
 """What differs between databases inside a transaction: time limits, and whether the transaction is still the same."""
 
+import time
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from adapter_sdk.errors import InDoubt
-from adaptors.sql.connection import LIFT, LIMIT
+from adaptors.sql.connection import DEADLINE, LIFT
 from adaptors.sql.failures import passes_at_once
 
 
@@ -16,7 +17,12 @@ class HiddenEnd(InDoubt):
 
 
 class Dialect:
-    """A database of which only what DB-API says is known: no limits, and no hidden end is noticed."""
+    """A database of which only what DB-API says is known: no limits, and no hidden end is noticed.
+
+    `limits_calls`: what `limit` sets holds for one call of a handler, not until it is set anew.
+    """
+
+    limits_calls: ClassVar[bool] = False
 
     def begin(self, connection: Connection, seconds: float) -> Any:
         """The first statement of a transaction; statements are limited to `seconds`. What `same` knows it by."""
@@ -135,13 +141,11 @@ class MariaDB(Dialect):
 class SQLite(Dialect):
     """The transaction is in this process, and so is the knowledge of it."""
 
-    def begin(self, connection: Connection, seconds: float) -> None:
-        """Nothing tells this transaction from another."""
-        self.limit(connection, seconds)
+    limits_calls = True
 
     def limit(self, connection: Connection, seconds: float) -> None:
-        """By the callback that `make_engine` has set."""
-        connection.info[LIMIT] = seconds
+        """By the callback that `make_engine` has set, which SQLite asks in the middle of long statements alone."""
+        connection.info[DEADLINE] = time.monotonic() + seconds
 
     def lasts(self, connection: Connection) -> bool:
         """SQLite itself may end it on an error."""

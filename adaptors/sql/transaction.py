@@ -57,8 +57,8 @@ class Transaction:
             connection.close()
 
     def limit(self, connection: Connection, seconds: float) -> None:
-        """Give the statements that follow another limit."""
-        if seconds != self._seconds:
+        """Limit the statements of the handler that is called next."""
+        if seconds != self._seconds or self._dialect.limits_calls:
             self._dialect.limit(connection, seconds)
             self._seconds = seconds
 
