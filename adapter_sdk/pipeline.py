@@ -327,7 +327,7 @@ class Pipeline:
     def _fail(self, work: Work, error: Exception, in_doubt: bool, attempt: int) -> None:
         """Decide what becomes of a failed attempt: its record, and the copy that the broker holds until the next."""
         if isinstance(error, ClaimLost):
-            work.released = True
+            _give_way(work)
             log.warning("claim lost", error=str(error), **work.facts())
             return
         entry = work.entry
@@ -363,8 +363,14 @@ class Pipeline:
         records = [work.end for work in ending if work.end is not None]
         for work, kept in zip(ending, self._ledger.record(records, self._clock()) if records else [], strict=True):
             if not kept:
-                work.released, work.outbox = True, []
+                _give_way(work)
                 log.warning("claim lost", error="another worker recorded this event", **work.facts())
+
+
+def _give_way(work: Work) -> None:
+    """Another worker has the event now: it is looked at again when that one should have ended. A line waits anyway."""
+    ordered = work.entry is not None and work.entry.place is not None
+    work.outbox, work.released, work.comes_back = [], ordered, None if ordered else BUSY_DELAY
 
 
 def _not_now(work: Work, claim: Claim, entry: Entry) -> Exception | None:

@@ -16,7 +16,7 @@ from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, In
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State
-from adapter_sdk.ledger.shared import SharedDatabase, SharedRows
+from adapter_sdk.ledger.shared import PostgresOwner, SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
 from adaptors.sql.batch import Batches, Stopped
@@ -176,11 +176,18 @@ class SqlFamily(DatabaseFamily):
 
     def __init__(self, name: str, settings: SqlSettings) -> None:
         super().__init__(settings)
-        self._ledger = SqlLedger(SharedDatabase(self._engine), name)
+        # SQLite has no sessions that others could see. There a claim may be taken over, and only one of two can commit.
+        owner = PostgresOwner(self._engine, sure=False) if self._engine.dialect.name == "postgresql" else None
+        self._ledger = SqlLedger(SharedDatabase(self._engine), name, owner=owner)
 
     def ledger(self) -> SqlLedger:
         """The ledger inside the backend's database."""
         return self._ledger
+
+    def close(self) -> None:
+        """Close the connections, that of the ledger's owner as well."""
+        self._ledger.disown()
+        super().close()
 
     def check(self) -> list[str]:
         """As for every database; and the ledger's own SQL is that of PostgreSQL and SQLite."""

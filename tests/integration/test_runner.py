@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -502,3 +503,17 @@ class TestConfiguration:
         running.thread.join(10)
         assert "Queue 'stock' exists with" in str(running.ended_by)
         assert set(running.transport.missing(wanted)) == {queue.name for queue in wanted.queues[1:]} | {"events"}
+
+
+def test_a_duplicate_in_the_hands_of_another_process(
+    start: Start, shop: Shop, stock: Engine, fresh_rabbitmq: Broker
+) -> None:
+    """Slow events that are sent twice, and meet in two processes, are not taken from each other until none is left."""
+    BEHAVIOUR.before = lambda event: time.sleep(0.4)
+    broker = BrokerSettings(url=SecretStr(fresh_rabbitmq.url), prefetch=1)
+    processes = [start(broker=broker, runner=RunnerSettings(concurrency=1)) for _ in range(2)]
+    for number in range(4):
+        shop.publish(placed(f"o-{number}"), placed(f"o-{number}"))
+    wait_until(lambda: counts(processes[0]) == {State.APPLIED: 4}, 30)
+    assert picks(stock) == [f"o-{number}" for number in range(4)]
+    assert sorted(BEHAVIOUR.calls) == picks(stock)

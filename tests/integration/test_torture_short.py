@@ -144,7 +144,7 @@ def test_evidence_without_a_fault_breaks_no_promise() -> None:
         ({"rows": {"00000001": Row("waiting", None, True, False, 1)}}, "without an end"),
         ({"rows": {"00000001": Row("applied", None, False, True, 1)}}, "messages left in the ledger"),
         ({"unreadable": 1}, "malformed events not set aside"),
-        ({"tries": {"00000001": 10}}, "called more often than the retry policy allows"),
+        ({"tries": {"00000001": 19}}, "called more often than the retry policy allows"),
         ({"left_on_broker": 1}, "messages left on the broker"),
         ({"own_ends": [3]}, "an adaptor ended by itself"),
         ({"silence": 31.0}, "work did not go on in time"),
