@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from tests.services import rabbitmq
 from tests.services.rabbitmq import Node
 from tests.services.run import Run
 from tests.services.supervised import StartFailed, start_on_free_ports
+from tests.torture import inject
 from tests.torture.backends import BACKENDS, Backend
 from tests.torture.broken import BREAKS
 from tests.torture.campaign import BrokerState, Campaign
@@ -38,6 +40,7 @@ class Order:
     seed: int
     families: Sequence[str]
     broken: str | None
+    inject: bool
     patience: float
 
     @property
@@ -79,6 +82,7 @@ def _campaign(order: Order, backend: Backend, broker: BrokerState, replies: Repl
         broker,
         replies,
         broken=order.broken,
+        inject=random.Random(f"{order.seed} {backend.family} inject") if order.inject else None,
         deadline=time.monotonic() + order.limit,
         patience=order.patience,
     )
@@ -111,9 +115,12 @@ def main() -> int:
         seed=asked.seed,
         families=(asked.families or (BREAKS[asked.broken].family if asked.broken else "sql,files,soap")).split(","),
         broken=asked.broken,
+        inject=asked.inject,
         patience=asked.patience,
     )
     rabbitmq.find()
+    if asked.inject:
+        inject.find()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="torture-"))
     began = datetime.now(UTC)
     try:
@@ -143,6 +150,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="a new folder to work in, which is kept")
     parser.add_argument("--patience", type=float, default=120, help="seconds for the work to end after the last fault")
     parser.add_argument("--broken", choices=sorted(BREAKS), help="break the protocol, to see that it is noticed")
+    parser.add_argument(
+        "--inject", action="store_true", help="have strace kill each process at a random system call, again and again"
+    )
     asked = parser.parse_args()
     unknown = set(asked.families.split(",")) - {"", *BACKENDS}
     if unknown:

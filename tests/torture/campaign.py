@@ -1,12 +1,15 @@
 """One family's torture: its script played to the end, faults in the middle of work, and then time to finish."""
 
 import os
+import random
+import signal
 import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -18,6 +21,7 @@ from adapter_sdk.topology import RESEND_DELAY
 from tests.services.rabbitmq import Node
 from tests.services.supervised import StartFailed
 from tests.torture.backends import Backend
+from tests.torture.inject import SYSTEM_CALLS, killed_at_a_system_call
 from tests.torture.processes import Crew, command_for
 from tests.torture.proxy import Proxy
 from tests.torture.script import Fault, Planned, Step, Strike
@@ -103,6 +107,7 @@ class Campaign:
         replies: Replies,
         *,
         broken: str | None,
+        inject: random.Random | None,
         deadline: float,
         patience: float,
     ) -> None:
@@ -117,6 +122,7 @@ class Campaign:
         self._broker = broker
         self._replies = replies
         self._broken = broken
+        self._inject = inject
         self._deadline = deadline
         self._patience = patience
         self._answerable = 0
@@ -180,13 +186,18 @@ class Campaign:
             "ADAPTOR_LOG_LEVEL": "warning",
             **self._backend.start(),
         }
-        self._crew = Crew(self._backend.processes, command_for(self._backend.app, self._broken), environment, folder)
+        command = partial(command_for, self._backend.app, self._broken)
+        if self._inject is not None:
+            command = partial(killed_at_a_system_call, command(), SYSTEM_CALLS[self.family], self._inject)
+        self._crew = Crew(self._backend.processes, command, environment, folder)
         self._ledger = sqlalchemy.create_engine(self._backend.ledger_url)
         self._backend.install(environment)
         self._crew.start()
         self._wait(self._declared, 60.0, f"the adaptors of {self.family} did not start")
 
     def _declared(self) -> bool:
+        if self._inject is not None:
+            self._crew.start()
         ended = [process.status for process in self._crew.processes if process.status is not None]
         if ended:
             raise StartFailed(
@@ -268,6 +279,8 @@ class Campaign:
         """Wait until `done`. Raises TimeoutError when nothing is heard for longer than is promised."""
         began = time.monotonic()
         while not done():
+            if self._inject is not None:
+                self._crew.start()
             now = time.monotonic()
             if not self._broker.up.is_set():
                 began = now
@@ -303,6 +316,9 @@ class Campaign:
             evidence.trouble.append(f"the backend does not come to rest: {error}")
         evidence.tries = {file.name: file.stat().st_size for file in self._tries.iterdir()}
         evidence.own_ends = [status for process in self._crew.processes for status in process.own_ends]
+        if self._inject is not None:
+            evidence.struck[Fault.KILL] = evidence.own_ends.count(-signal.SIGKILL)
+            evidence.own_ends = [status for status in evidence.own_ends if status != -signal.SIGKILL]
         evidence.largest = max(process.largest for process in self._crew.processes)
 
     def _all_over(self) -> bool:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,9 @@ _GRACE = 45.0  # seconds that an adaptor has to end by itself: more than its dra
 class Process:
     """One adaptor process at a time. It dies with the thread that called `start`."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
+    def __init__(
+        self, command: Callable[[], Sequence[str]], environment: Mapping[str, str], folder: Path, log: Path
+    ) -> None:
         self._command = command
         self._environment = environment
         self._folder = folder
@@ -50,7 +52,7 @@ class Process:
                 self.own_ends.append(self._process.returncode)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *self._command],
+                    [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *self._command()],
                     cwd=self._folder,
                     env=dict(self._environment),
                     stdin=subprocess.DEVNULL,
@@ -104,7 +106,9 @@ class Process:
 class Crew:
     """The processes of one adaptor."""
 
-    def __init__(self, count: int, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, count: int, command: Callable[[], Sequence[str]], environment: Mapping[str, str], folder: Path
+    ) -> None:
         self.processes = [
             Process(command, environment, folder, folder / f"adaptor-{number}.log") for number in range(1, count + 1)
         ]
