@@ -12,7 +12,8 @@ skipped with it. Import `pytest_terminal_summary` from `adapter_sdk.testing.conf
 the run ends with a table of what every transport did, made from the results.
 """
 
+from adapter_sdk.testing.conformance.ground import BrokerUnderTest
 from adapter_sdk.testing.conformance.inbox import Inbox, eventually
-from adapter_sdk.testing.conformance.suite import BrokerUnderTest, TransportConformance
+from adapter_sdk.testing.conformance.suite import TransportConformance
 
 __all__ = ["BrokerUnderTest", "Inbox", "TransportConformance", "eventually"]
