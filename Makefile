@@ -37,9 +37,9 @@ KILLS ?= 25
 BROKER_RESTARTS ?= 2
 SEED ?= 1
 
-torture: $(VENV)/.dev services ## Kill and cut everything, and count each effect (EVENTS=, KILLS=, BROKER_RESTARTS=, SEED=, FAMILIES=sql,files,soap, JSON=file)
+torture: $(VENV)/.dev services ## Kill and cut everything, and count each effect (EVENTS=, KILLS=, BROKER_RESTARTS=, SEED=, FAMILIES=sql,files,soap, ORDERED=1, JSON=file)
 	$(BIN)/python -m tests.torture --events $(EVENTS) --kills $(KILLS) --broker-restarts $(BROKER_RESTARTS) \
-		--seed $(SEED) $(if $(FAMILIES),--families $(FAMILIES)) $(if $(JSON),--json $(JSON)) $(ARGS)
+		--seed $(SEED) $(if $(FAMILIES),--families $(FAMILIES)) $(if $(ORDERED),--ordered) $(if $(JSON),--json $(JSON)) $(ARGS)
 
 bench: $(VENV)/.dev $(PEERS)/.installed services ## Measure beside the peers, and say which targets are met (QUICK=1, JSON=file, ARGS="--jobs a,b")
 	$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(ARGS)

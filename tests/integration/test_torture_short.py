@@ -54,16 +54,29 @@ def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(
 
 
 @pytest.mark.timeout(220)  # half a minute where nothing else runs
+def test_every_family_keeps_order_through_kills_cuts_and_a_broker_restart(tmp_path: Path) -> None:
+    """In a short run with order no event is done before an earlier one of its key, and none is lost or done twice."""
+    report = tmp_path / "report.json"
+    sizes = ("--events", "100", "--kills", "2", "--broker-restarts", "1", "--patience", "60")
+    ended = torture(tmp_path, "--ordered", *sizes, "--json", str(report))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "order broken" in ended.stdout.splitlines()[1]
+    families = json.loads(report.read_text())["families"]
+    assert [[family[wrong] for wrong in ("order_broken", "lost", "duplicated")] for family in families] == [[0] * 3] * 3
+
+
+@pytest.mark.timeout(220)  # half a minute where nothing else runs
 @pytest.mark.parametrize(
     ("broken", "events", "kills", "noticed"),
     [
         ("random-reply-ids", "50", "0", "reply under another id"),
         ("blind-resend", "120", "0", "effect more than once"),
+        ("overtaking", "120", "0", "order broken"),
     ],
 )
 def test_a_broken_protocol_is_noticed(broken: str, events: str, kills: str, noticed: str, tmp_path: Path) -> None:
     """With one rule of the protocol broken on purpose the torture ends with status 1 and says which promise broke."""
-    sizes = ("--events", events, "--kills", kills, "--broker-restarts", "0", "--patience", "12")
+    sizes = ("--events", events, "--kills", kills, "--broker-restarts", "0", "--patience", "15")
     ended = torture(tmp_path, "--broken", broken, *sizes)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert f": {noticed}: " in ended.stdout
@@ -115,12 +128,21 @@ def test_a_script_sends_every_event_and_one_in_ten_twice(family: str) -> None:
     assert {event.kind for event in sent} == set(Kind) - ({Kind.UNASKED} if family != "soap" else set())
 
 
+def test_a_script_with_order_has_its_trouble_with_half_of_the_keys() -> None:
+    """Events of every second key are all plain; of the others many fail at first, and some die."""
+    sent = {event for step in script("soap", Size(events=2000, kills=0), 3, ordered=True) for event in step.events}
+    kinds = {key: {event.kind for event in sent if event.key == key} for key in {event.key for event in sent}}
+    assert sum(found == {Kind.PLAIN} for found in kinds.values()) == len(kinds) / 2
+    assert set().union(*kinds.values()) == set(Kind) - {Kind.UNASKED}
+    assert sum(event.kind is Kind.FLAKY for event in sent) > 50
+
+
 def _well() -> Evidence:
     """What is seen of one event when all is well."""
     event = Planned(1, Kind.PLAIN)
     return Evidence(
         accepted={event.id: event},
-        effects={event.id: 1},
+        done=[event.id],
         replies={event.id: {reply_id("sql", Key(SOURCE, event.id), 0): 1}},
         rows={event.id: Row("applied", None, due=False, unsent=False, attempts=1)},
     )
@@ -134,9 +156,9 @@ def test_evidence_without_a_fault_breaks_no_promise() -> None:
 @pytest.mark.parametrize(
     ("change", "noticed"),
     [
-        ({"effects": {}}, "lost"),
-        ({"effects": {"00000001": 2}}, "effect more than once"),
-        ({"effects": {"00000001": 1, "other": 1}}, "effect of an event that nobody sent"),
+        ({"done": []}, "lost"),
+        ({"done": ["00000001"] * 2}, "effect more than once"),
+        ({"done": ["00000001", "other"]}, "effect of an event that nobody sent"),
         ({"replies": {}}, "reply missing"),
         ({"replies": {"00000001": {"another": 1}}}, "reply under another id"),
         ({"rows": {"00000001": Row("dead", "attempts used up", False, False, 9)}}, "given up without need"),
@@ -157,3 +179,27 @@ def test_each_broken_promise_is_named(change: dict[str, object], noticed: str) -
     for name, value in change.items():
         setattr(evidence, name, value)
     assert any(sentence.startswith(noticed) for sentence in judge("sql", "", evidence, 0).broken)
+
+
+@pytest.mark.parametrize(
+    ("done", "broken"),
+    [
+        ([1, 2, 21, 22, 41], 0),
+        ([2, 22, 1, 21, 41], 0),
+        ([1, 41, 21, 2, 22], 1),
+        ([41, 21, 1, 22, 2], 3),
+    ],
+)
+def test_an_order_that_is_broken_is_counted(done: list[int], broken: int) -> None:
+    """Events of one key that were done after a later one are counted and named; those of two keys have no order."""
+    events = [Planned(number, Kind.PLAIN) for number in (1, 2, 21, 22, 41)]
+    evidence = Evidence(
+        accepted={event.id: event for event in events},
+        done=[f"{number:08d}" for number in done],
+        replies={event.id: {reply_id("sql", Key(SOURCE, event.id), 0): 1} for event in events},
+        rows={event.id: Row("applied", None, due=False, unsent=False, attempts=1) for event in events},
+    )
+    verdict = judge("sql", "", evidence, 0, ordered=True)
+    assert verdict.order_broken == broken
+    assert [sentence.partition(",")[0] for sentence in verdict.broken] == [f"order broken: {broken}"] * bool(broken)
+    assert judge("sql", "", evidence, 0).order_broken is None

@@ -39,6 +39,7 @@ class Order:
     restarts: int
     seed: int
     families: Sequence[str]
+    ordered: bool
     broken: str | None
     inject: bool
     patience: float
@@ -58,7 +59,7 @@ def torture(order: Order, folder: Path) -> list[Verdict]:
         replies = Replies(node.broker.url, [f"torture.{family}.done" for family in order.families])
         replies.ready.wait(30)
         broker = BrokerState(node)
-        backends = [BACKENDS[family](folder / family, run) for family in order.families]
+        backends = [BACKENDS[family](folder / family, run, ordered=order.ordered) for family in order.families]
         campaigns = [_campaign(order, backend, broker, replies) for backend in backends]
         try:
             _play(campaigns, broker, broker_faults(order.restarts, order.seed))
@@ -70,7 +71,7 @@ def torture(order: Order, folder: Path) -> list[Verdict]:
         if campaign.failure is not None:
             raise campaign.failure
     return [
-        judge(campaign.family, backend.what, campaign.evidence, broker.restarts)
+        judge(campaign.family, backend.what, campaign.evidence, broker.restarts, ordered=order.ordered)
         for campaign, backend in zip(campaigns, backends, strict=True)
     ]
 
@@ -78,7 +79,7 @@ def torture(order: Order, folder: Path) -> list[Verdict]:
 def _campaign(order: Order, backend: Backend, broker: BrokerState, replies: Replies) -> Campaign:
     return Campaign(
         backend,
-        script(backend.family, order.size, order.seed),
+        script(backend.family, order.size, order.seed, ordered=order.ordered),
         broker,
         replies,
         broken=order.broken,
@@ -114,6 +115,7 @@ def main() -> int:
         restarts=asked.broker_restarts,
         seed=asked.seed,
         families=(asked.families or (BREAKS[asked.broken].family if asked.broken else "sql,files,soap")).split(","),
+        ordered=asked.ordered or bool(asked.broken and BREAKS[asked.broken].ordered),
         broken=asked.broken,
         inject=asked.inject,
         patience=asked.patience,
@@ -146,6 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--broker-restarts", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="the same seed: the same events and the same faults")
     parser.add_argument("--families", default="", metavar="LIST", help="of sql,files,soap; default: all")
+    parser.add_argument("--ordered", action="store_true", help="adaptors that keep order, and events that need it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--folder", type=Path, help="a new folder to work in, which is kept")
     parser.add_argument("--patience", type=float, default=120, help="seconds for the work to end after the last fault")
@@ -164,6 +167,7 @@ def _report(began: datetime, order: Order, verdicts: Sequence[Verdict]) -> dict[
     return {
         "began": began.isoformat(timespec="seconds"),
         "seed": order.seed,
+        "ordered": order.ordered,
         "broken": order.broken,
         "python": platform.python_version(),
         "toolkit": version("legacy-event-adaptor-toolkit"),

@@ -125,6 +125,27 @@ class Erp(SoapAdaptor):
         return _create(event.data, erp)
 
 
+class OrderedStock(Stock):
+    """The same, one event of a key after the other."""
+
+    ordered_by = "subject"
+    on_dead = "continue"
+
+
+class OrderedWarehouse(Warehouse):
+    """The same, one event of a key after the other."""
+
+    ordered_by = "subject"
+    on_dead = "continue"
+
+
+class OrderedErp(Erp):
+    """The same, one event of a key after the other."""
+
+    ordered_by = "subject"
+    on_dead = "continue"
+
+
 def _create(order: Order, erp: SoapService) -> SoapDone:
     fail_at_first(order)
     answer = erp.CreateOrder(OrderNo=order.order_id, Customer="Torture", Total=order.total)

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -46,15 +45,21 @@ class Backend(ABC):
     """
 
     family: ClassVar[str]
-    app: ClassVar[str]
+    adaptor: ClassVar[str]
     order: ClassVar[type[adaptors.Order]]
     processes: ClassVar[int] = 2
     what: str
 
-    def __init__(self, folder: Path, run: Run) -> None:
+    def __init__(self, folder: Path, run: Run, *, ordered: bool) -> None:
         self.folder = folder
         self.run = run
+        self.ordered = ordered
         self.ledger = folder / "ledger"
+
+    @property
+    def app(self) -> str:
+        """The adaptor's class, as the command line takes it."""
+        return f"tests.torture.adaptors:{'Ordered' if self.ordered else ''}{self.adaptor}"
 
     @property
     def ledger_url(self) -> str:
@@ -73,8 +78,8 @@ class Backend(ABC):
         """What an operator does once, before the adaptor's first start."""
 
     @abstractmethod
-    def effects(self) -> Counter[str]:
-        """How often each order has been done."""
+    def done(self) -> list[str]:
+        """The orders that have been done, in the order in which they were."""
 
     def faults(self) -> list[str]:
         """What is wrong in the system beside the number of effects: torn files, sums that do not agree."""
@@ -87,7 +92,7 @@ class Backend(ABC):
                 body=b"{order: " + event.id.encode(), exchange="events", routing_key=str(self._type(event).event_type)
             )
         order = self._type(event)(**self._data(event))
-        sent = Event(source=SOURCE, id=event.id, type=str(order.event_type), data=order, subject=event.id)
+        sent = Event(source=SOURCE, id=event.id, type=str(order.event_type), data=order, subject=event.key)
         return write_structured(sent, "events")
 
     def _type(self, event: Planned) -> type[adaptors.Order]:
@@ -108,7 +113,7 @@ class SqlBackend(Backend):
     """A stock database: PostgreSQL where it is installed, else SQLite."""
 
     family = "sql"
-    app = "tests.torture.adaptors:Stock"
+    adaptor = "Stock"
     order = adaptors.SqlOrder
     processes = 3
 
@@ -120,14 +125,17 @@ class SqlBackend(Backend):
         try:
             server = postgresql.shared_server(self.run)
             self._url = postgresql.sqlalchemy_url(postgresql.new_database(server, "torture"))
-            self.what = "PostgreSQL"
+            self.what, self._position = "PostgreSQL", "number"
         except Missing:
             self._url = f"sqlite:///{self.folder / 'stock.db'}"
-            self.what = "SQLite"
+            self.what, self._position = "SQLite", "rowid"
         self._engine = sqlalchemy.create_engine(self._url)
         with self._engine.begin() as connection:
             for statement in STOCK_TABLES.split(";"):
                 connection.execute(sqlalchemy.text(statement))
+            if self._position == "number":
+                column = "number BIGINT GENERATED ALWAYS AS IDENTITY"
+                connection.execute(sqlalchemy.text(f"ALTER TABLE reservation ADD COLUMN {column}"))
             rows = [{"sku": f"SKU{number:02d}", "free": _STOCK} for number in range(_ARTICLES)]
             connection.execute(sqlalchemy.text("INSERT INTO article VALUES (:sku, :free)"), rows)
         return {"ADAPTOR_SQL_URL": self._url}
@@ -144,9 +152,10 @@ class SqlBackend(Backend):
             stdout=subprocess.DEVNULL,
         )
 
-    def effects(self) -> Counter[str]:
+    def done(self) -> list[str]:
         with self._engine.connect() as connection:
-            return Counter(connection.execute(sqlalchemy.text("SELECT order_id FROM reservation")).scalars())
+            asked = sqlalchemy.text(f"SELECT order_id FROM reservation ORDER BY {self._position}")
+            return list(connection.execute(asked).scalars())
 
     def faults(self) -> list[str]:
         taken = "SELECT sku, SUM(quantity) FROM reservation GROUP BY sku"
@@ -160,7 +169,7 @@ class FilesBackend(Backend):
     """The sample warehouse, which takes each file away as soon as it sees it."""
 
     family = "files"
-    app = "tests.torture.adaptors:Warehouse"
+    adaptor = "Warehouse"
     order = adaptors.FilesOrder
     what = "the sample warehouse"
 
@@ -185,8 +194,8 @@ class FilesBackend(Backend):
         wait_until(lambda: not list(self._drop.glob("PICK*")) and not list((self.folder / "in.taken").iterdir()))
         return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
 
-    def effects(self) -> Counter[str]:
-        return Counter(booking["order_id"] for booking in self._bookings() if not booking["fault"])
+    def done(self) -> list[str]:
+        return [booking["order_id"] for booking in self._bookings() if not booking["fault"]]
 
     def faults(self) -> list[str]:
         bookings = self._bookings()
@@ -207,7 +216,7 @@ class SoapBackend(Backend):
     """The sample ERP on a bad day."""
 
     family = "soap"
-    app = "tests.torture.adaptors:Erp"
+    adaptor = "Erp"
     order = adaptors.SoapOrder
     what = "the sample ERP"
 
@@ -227,9 +236,9 @@ class SoapBackend(Backend):
     def stop(self) -> None:
         self._program.end()
 
-    def effects(self) -> Counter[str]:
+    def done(self) -> list[str]:
         with closing(sqlite3.connect(self._data_folder / FILE_NAME)) as books:
-            return Counter(order for (order,) in books.execute("SELECT order_no FROM orders"))
+            return [order for (order,) in books.execute("SELECT order_no FROM orders ORDER BY number")]
 
     def _type(self, event: Planned) -> type[adaptors.Order]:
         return adaptors.UnaskedOrder if event.kind is Kind.UNASKED else self.order

@@ -36,11 +36,12 @@ from adaptors.sql.family import SqlFamily
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """What is broken, and the family in which it shows."""
+    """What is broken, and the family in which it shows; `ordered` if its events have to be in order for that."""
 
     family: str
     apply: Callable[[], None]
     what: str
+    ordered: bool = False
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -210,8 +211,20 @@ def hot_requeue() -> None:
     _replace(pipeline, "after_failure", at_once)
 
 
+def overtaking() -> None:
+    """An event is worked on whether earlier ones of its key have ended or not."""
+    _replace(claiming.Claiming, "_hold_back", lambda *_: None)
+
+
+def lanes_alone() -> None:
+    """Events of a key go through the hands of one worker, but the ledger knows of no order: later attempts come late."""
+    _replace(claiming.Claiming, "_places", lambda _, requests: [None] * len(requests))
+
+
+_OF_ORDER = (overtaking, lanes_alone)
+
 BREAKS: dict[str, Break] = {
-    name.replace("_", "-"): Break(family, apply, (apply.__doc__ or "").strip())
+    name.replace("_", "-"): Break(family, apply, (apply.__doc__ or "").strip(), apply in _OF_ORDER)
     for name, family, apply in (
         ("nothing", "sql,files,soap", pause_everywhere),
         ("ack_first", "sql", ack_first),
@@ -226,6 +239,8 @@ BREAKS: dict[str, Break] = {
         ("no_token", "sql", no_token),
         ("no_intent", "soap", no_intent),
         ("hot_requeue", "sql", hot_requeue),
+        ("overtaking", "sql", overtaking),
+        ("lanes_alone", "files", lanes_alone),
     )
 }
 

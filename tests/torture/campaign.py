@@ -86,7 +86,7 @@ class Evidence:
     silence: float = 0.0
     seconds: float = 0.0
     trouble: list[str] = field(default_factory=list)
-    effects: dict[str, int] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
     replies: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     unreadable: int = 0
@@ -310,7 +310,7 @@ class Campaign:
         evidence.rows, evidence.unreadable = self._rows()
         evidence.replies = {event: dict(ids) for event, ids in self._replies.of[self.family].items()}
         try:
-            evidence.effects = dict(self._backend.effects())
+            evidence.done = self._backend.done()
             evidence.trouble += self._backend.faults()
         except TimeoutError as error:
             evidence.trouble.append(f"the backend does not come to rest: {error}")

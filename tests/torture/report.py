@@ -17,6 +17,7 @@ _COLUMNS = {
     "interrupted": "interrupted",
     "lost": "lost",
     "duplicated": "duplicated",
+    "order broken": "order_broken",
     "in doubt": "in_doubt",
     "dead": "dead",
     "replies missing": "replies_missing",
@@ -30,8 +31,11 @@ _COLUMNS = {
 
 def lines(verdicts: Sequence[Verdict], seed: int) -> list[str]:
     """A line per family, what was broken, and what the number of kills says."""
-    rows = [list(_COLUMNS), *([str(getattr(verdict, name)) for name in _COLUMNS.values()] for verdict in verdicts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    shown = {**_COLUMNS}
+    if all(verdict.order_broken is None for verdict in verdicts):
+        del shown["order broken"]
+    rows = [list(shown), *([str(getattr(verdict, name)) for name in shown.values()] for verdict in verdicts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(shown))]
     table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     where = ", ".join(f"{verdict.family}: {verdict.backend}" for verdict in verdicts)
     found = [f"BROKEN {verdict.family}: {sentence}" for verdict in verdicts for sentence in verdict.broken]

@@ -1,11 +1,15 @@
 """What is sent and what goes wrong when: drawn from a seed, so that the same seed tortures in the same way. Pure."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 SLOW_STOP = 5.0
 """Seconds: a pause longer than this outlasts the heartbeats, so the broker gives the events to somebody else."""
+
+
+_KEYS = 20  # an even number: every second key is that of events with odd numbers alone
 
 
 class Kind(StrEnum):
@@ -29,6 +33,10 @@ class Kind(StrEnum):
         return self in (Kind.HOPELESS, Kind.REFUSED, Kind.MALFORMED)
 
 
+_USUAL = {Kind.MALFORMED: 0.01, Kind.REFUSED: 0.01, Kind.HOPELESS: 0.005, Kind.FLAKY: 0.02}
+_TROUBLED = {Kind.MALFORMED: 0.01, Kind.REFUSED: 0.02, Kind.HOPELESS: 0.01, Kind.FLAKY: 0.1}
+
+
 class Fault(StrEnum):
     """What goes wrong for one family. Broker restarts strike all of them and are not among these."""
 
@@ -48,7 +56,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One event. `fails` is how many calls of its handler fail first, -1 for all."""
+    """One event. `fails` is how many calls of its handler fail first, -1 for all; `key` is its subject."""
 
     number: int
     kind: Kind
@@ -58,6 +66,11 @@ class Planned:
     def id(self) -> str:
         """The event's id, and the order number in the backend."""
         return f"{self.number:08d}"
+
+    @property
+    def key(self) -> str:
+        """What events that are to be kept in order share."""
+        return f"K{self.number % _KEYS:02d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +115,11 @@ class Size:
         }
 
 
-def script(family: str, size: Size, seed: int) -> list[Step]:
-    """What happens to one family, in order."""
+def script(family: str, size: Size, seed: int, *, ordered: bool = False) -> list[Step]:
+    """What happens to one family, in order. With `ordered` half the keys have all the trouble, and much of it."""
     chance = random.Random(f"{seed} {family}")
-    sendings = _sendings([_planned(chance, number, family) for number in range(1, size.events + 1)], chance)
+    numbers = range(1, size.events + 1)
+    sendings = _sendings([_planned(chance, number, _shares(family, number, ordered)) for number in numbers], chance)
     strikes = [_strike(chance, fault) for fault, count in size.faults.items() for _ in range(count)]
     chance.shuffle(strikes)
     cuts = sorted(chance.randrange(len(sendings)) for _ in strikes)
@@ -119,13 +133,20 @@ def broker_faults(restarts: int, seed: int) -> list[bool]:
     return [chance.random() < 0.5 for _ in range(restarts)]
 
 
-def _planned(chance: random.Random, number: int, family: str) -> Planned:
+def _shares(family: str, number: int, ordered: bool) -> Mapping[Kind, float]:
+    """How many events are of each kind; the rest is plain. A doubt for a person would hold its key for good."""
+    if ordered:
+        return _TROUBLED if number % 2 else {}
+    return _USUAL | ({Kind.UNASKED: 0.1} if family == "soap" else {})
+
+
+def _planned(chance: random.Random, number: int, shares: Mapping[Kind, float]) -> Planned:
     draw = chance.random()
-    for kind, share in ((Kind.MALFORMED, 0.01), (Kind.REFUSED, 0.01), (Kind.HOPELESS, 0.005), (Kind.FLAKY, 0.02)):
+    for kind, share in shares.items():
         if draw < share:
             return Planned(number, kind, {Kind.HOPELESS: -1, Kind.FLAKY: chance.randint(1, 3)}.get(kind, 0))
         draw -= share
-    return Planned(number, Kind.UNASKED if family == "soap" and draw < 0.1 else Kind.PLAIN)
+    return Planned(number, Kind.PLAIN)
 
 
 def _sendings(events: list[Planned], chance: random.Random) -> list[Planned]:

@@ -1,5 +1,6 @@
 """What the evidence of one family amounts to: counts, and every promise that was broken, in words. Pure."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ LARGEST = 300
 class Verdict:
     """One line of the report. `broken` says which promises were not kept, with an example of each.
 
+    `order_broken` counts events that were done after a later one of their key, None where no order is promised.
     `interrupted` counts the events that a fault met in the adaptor's hands, and calls of the ERP whose answer was lost.
     """
 
@@ -37,6 +39,7 @@ class Verdict:
     interrupted: int = 0
     lost: int = 0
     duplicated: int = 0
+    order_broken: int | None = None
     in_doubt: int = 0
     dead: int = 0
     replies_missing: int = 0
@@ -51,9 +54,9 @@ class Verdict:
         return asdict(self)
 
 
-def judge(family: str, backend: str, evidence: Evidence, broker_restarts: int) -> Verdict:
+def judge(family: str, backend: str, evidence: Evidence, broker_restarts: int, *, ordered: bool = False) -> Verdict:
     """Compare what was planned with what the backend, the broker and the ledger hold."""
-    struck = evidence.struck
+    struck, effects = evidence.struck, Counter(evidence.done)
     verdict = Verdict(
         family,
         backend,
@@ -74,7 +77,9 @@ def judge(family: str, backend: str, evidence: Evidence, broker_restarts: int) -
     )
     complaints = Complaints()
     for event in evidence.accepted.values():
-        _judge_event(family, event, evidence, verdict, complaints)
+        _judge_event(family, event, effects[event.id], evidence, verdict, complaints)
+    if ordered:
+        verdict.order_broken = _judge_the_order(evidence, complaints)
     _judge_the_rest(evidence, complaints)
     verdict.broken += complaints.sentences()
     return verdict
@@ -95,8 +100,22 @@ class Complaints:
         return [f"{what}: {len(found)}, such as {'; '.join(found[:3])}" for what, found in self._found.items()]
 
 
-def _judge_event(family: str, event: Planned, evidence: Evidence, verdict: Verdict, complaints: Complaints) -> None:
-    effects = evidence.effects.get(event.id, 0)
+def _judge_the_order(evidence: Evidence, complaints: Complaints) -> int:
+    """How many events were done after one that was sent after them, with the same key."""
+    latest: dict[str, Planned] = {}
+    broken = 0
+    for event in (evidence.accepted[done] for done in evidence.done if done in evidence.accepted):
+        before = latest.get(event.key, event)
+        if event.number < before.number:
+            broken += 1
+            complaints.add("order broken", f"{event.id} after {before.id} ({event.key})")
+        latest[event.key] = max(event, before, key=lambda each: each.number)
+    return broken
+
+
+def _judge_event(
+    family: str, event: Planned, effects: int, evidence: Evidence, verdict: Verdict, complaints: Complaints
+) -> None:
     row = evidence.rows.get(event.id)
     state = row.state if row else "unknown"
     verdict.interrupted += event.kind is Kind.PLAIN and row is not None and row.attempts > 1
@@ -141,7 +160,7 @@ def _judge_the_rest(evidence: Evidence, complaints: Complaints) -> None:
     malformed = sum(event.kind is Kind.MALFORMED for event in evidence.accepted.values())
     if evidence.unreadable != malformed:
         complaints.add("malformed events not set aside", f"{evidence.unreadable} of {malformed}")
-    for event in evidence.effects.keys() - evidence.accepted.keys():
+    for event in set(evidence.done) - evidence.accepted.keys():
         complaints.add("effect of an event that nobody sent", event)
     for event, row in evidence.rows.items():
         if not row.final:
