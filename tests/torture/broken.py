@@ -217,7 +217,7 @@ def overtaking() -> None:
 
 
 def lanes_alone() -> None:
-    """Events of a key go through the hands of one worker, but the ledger knows of no order: later attempts come late."""
+    """Events of a key have one worker, but the ledger knows of no order: who waits for another attempt is overtaken."""
     _replace(claiming.Claiming, "_places", lambda _, requests: [None] * len(requests))
 
 
