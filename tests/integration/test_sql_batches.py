@@ -174,13 +174,16 @@ class TestOneTransaction:
         slow, urgent = claims_of(on_server, "a"), claims_of(on_server, "b", Urgent)
         assert apply(on_server, [*urgent, *slow]) == "TA"
 
-    def test_slow_handlers_do_not_hold_locks_for_each_other(self, family: SqlFamily) -> None:
-        """A transaction that has lasted for a fifth of a second takes no further event."""
-        Stock.hooks = {order: lambda _: time.sleep(0.15) for order in "abcd"}
+    @pytest.mark.parametrize(("longest", "transactions"), [(0.0, 4), (3600.0, 1)])
+    def test_slow_handlers_do_not_hold_locks_for_each_other(
+        self, family: SqlFamily, monkeypatch: pytest.MonkeyPatch, longest: float, transactions: int
+    ) -> None:
+        """A transaction that has lasted for long enough takes no further event."""
+        monkeypatch.setattr("adaptors.sql.family._LONGEST", longest)
         claims = claims_of(family, "abcd")
         commits = Commits(family)
         assert apply(family, claims) == "AAAA"
-        assert commits.committed == 2
+        assert commits.committed == transactions
 
     def test_a_lost_claim(self, family: SqlFamily) -> None:
         """When another worker has taken one event over, its effect does not commit, and the others' do."""
