@@ -56,7 +56,7 @@ class FileDropFamily(Family[Drop]):
 
     def open(self) -> None:
         """Make the default staging folder where it is missing, and sweep what a crash left half-written there."""
-        with self._translated(f"opening {self._target.place}"):
+        with self._reached():
             self._target.open()
             with self._target.folders() as (staging, _):
                 staging.identity()
@@ -68,7 +68,7 @@ class FileDropFamily(Family[Drop]):
 
     def probe(self) -> None:
         """Write, sync and delete a file in staging, and look for the drop."""
-        with self._translated(f"reaching {self._target.place}"), self._target.folders() as (staging, drop):
+        with self._reached(), self._target.folders() as (staging, drop):
             probe(staging)
             if not drop.in_place():
                 raise BackendUnavailable(f"{drop.place} is not there")
@@ -223,6 +223,14 @@ class FileDropFamily(Family[Drop]):
                 yield folders
         except ConfigError as error:
             raise BackendUnavailable("; ".join(error.faults)) from error
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Before there is an event in hand every trouble with the target is an outage."""
+        try:
+            yield
+        except OSError as error:
+            raise BackendUnavailable(str(translate(error, f"reaching {self._target.place}"))) from error
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """The file drop on real folders and a real ledger: what arrives, what is refused, in which order it is made durable."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -146,6 +147,22 @@ def test_a_removed_drop_folder_is_an_outage_and_not_a_drop(make_place: MakePlace
     place.family.probe()
     assert place.apply(("1", "a")) == [Applied(())]
     assert place.dropped() == {"NOTE001.TXT": "a"}
+
+
+def test_any_trouble_before_an_event_is_in_hand_is_an_outage(
+    make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what would be tried again, or set aside, if it met an event: there is none, and the process lives on."""
+    place = make_place()
+
+    def fail(*_: object) -> str:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(LocalFolder, "identity", fail)
+    monkeypatch.setattr(LocalFolder, "put", fail)
+    for step in (place.family.open, place.family.probe):
+        with pytest.raises(BackendUnavailable, match="File too large"):
+            step()
 
 
 def test_a_name_that_is_taken_is_an_error_by_default(make_place: MakePlace) -> None:

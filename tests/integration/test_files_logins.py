@@ -61,7 +61,7 @@ def test_a_key_that_is_not_allowed_is_refused(servers: Mapping[str, FileServer],
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
     said = refusal(servers["sftp"].settings(tmp_path) | {"key_file": other})
-    assert "refuses the login: check [files] user, password and key_file" in said
+    assert "refuses the login: check the user in [files] drop, password and key_file" in said
 
 
 def test_an_encrypted_key_is_opened_by_its_password(servers: Mapping[str, FileServer], tmp_path: Path) -> None:
@@ -120,4 +120,6 @@ def test_what_is_missing_here_is_seen_without_connecting(tmp_path: Path) -> None
     assert faults(drop="smb://me@h/", password="x", staging="/s") == [
         "[files] drop: smb://me@h/ names no share: smb://user@host/share/folder"
     ]
+    assert "let it begin with /share/" in faults(drop="smb://me@h/share/in", password="x", staging="/s")[0]
+    assert "name a folder, such as /share/.staging" in faults(drop="smb://me@h/share", password="x")[0]
     assert "has no folder above it" in faults(drop="ftp://h/")[0]

@@ -226,7 +226,7 @@ def test_a_line_lost_at_any_call_loses_nothing_and_repeats_nothing(
         assert [name for name in place.staged() if not name.endswith(".w")] == [], f"call {calls}"
         if next(luck, None) is not None:  # it was lucky to the end
             break
-    assert calls > 6
+    assert calls > 5
     assert doubts == after
 
 
@@ -248,18 +248,21 @@ def test_under_random_cuts_every_event_is_dropped_once_or_in_doubt(make_place: M
         while not over.wait(chance.uniform(0.2, 0.6)):
             cuts += bool(line.cut())
 
-    events = {str(number): f"note {number} ".ljust(5000, ".") for number in range(100)}
+    events: dict[str, str] = {}
+    outcomes: dict[str, Outcome] = {}
     helpers = [threading.Thread(target=read), threading.Thread(target=cut)]
     for helper in helpers:
         helper.start()
     try:
-        outcomes = {id_: outcome_after_outages(place, (id_, text), tries=50) for id_, text in events.items()}
+        while cuts < 10:
+            id_ = str(len(events))
+            events[id_] = f"note {id_} ".ljust(5000, ".")
+            outcomes[id_] = outcome_after_outages(place, (id_, events[id_]), tries=50)
     finally:
         over.set()
         for helper in helpers:
             helper.join()
     take(place.drop, taken)
-    assert cuts > 3
     for id_, text in events.items():
         doubt = not isinstance(outcomes[id_], Applied)
         assert not doubt or isinstance(error_of(outcomes[id_]), InDoubt), error_of(outcomes[id_])

@@ -73,7 +73,9 @@ class FtpDoor:
             ) from error
         except ftplib.error_perm as error:
             if str(error).startswith("530"):
-                raise ConfigError(f"{server} refuses the login: check [files] drop and password") from error
+                raise ConfigError(
+                    f"{server} refuses the login: check the user in [files] drop, and password"
+                ) from error
             raise ConfigError(f"{server} refuses: {error}") from error
         except (ftplib.Error, EOFError, ssl.SSLError) as error:
             raise ConnectionError(str(error) or type(error).__name__) from error

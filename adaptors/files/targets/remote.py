@@ -86,14 +86,15 @@ class RemoteFolder:
 
     def identity(self) -> str:
         """A random text in a file of the folder."""
-        if not self.has(_IDENTITY):
-            fresh = f"{_IDENTITY}.{uuid.uuid4().hex}{WRITING}"
-            self._session.upload(self._path(fresh), uuid.uuid4().hex.encode())
-            try:
-                self.move(fresh, self, _IDENTITY, replace=False)
-            except FileExistsError:
-                self.remove(fresh)
-        return b"".join(self._session.read(self._path(_IDENTITY))).decode("ascii", "replace")
+        with suppress(FileNotFoundError):
+            return self._text(_IDENTITY)
+        fresh = f"{_IDENTITY}.{uuid.uuid4().hex}{WRITING}"
+        self._session.upload(self._path(fresh), uuid.uuid4().hex.encode())
+        try:
+            self.move(fresh, self, _IDENTITY, replace=False)
+        except FileExistsError:
+            self.remove(fresh)
+        return self._text(_IDENTITY)
 
     def in_place(self) -> bool:
         return self._session.is_folder(self._folder)
@@ -119,6 +120,9 @@ class RemoteFolder:
             if not self._session.broken:
                 self.remove(other)
         return True
+
+    def _text(self, name: str) -> str:
+        return b"".join(self._session.read(self._path(name))).decode("ascii", "replace")
 
     def _path(self, name: str) -> str:
         return f"{self._folder.rstrip('/')}/{name}"

@@ -107,7 +107,9 @@ class SftpDoor:
         except paramiko.AuthenticationException as error:
             # A line that is cut during the login is an AuthenticationException, too.
             if isinstance(error, paramiko.BadAuthenticationType) or str(error).startswith("Authentication failed."):
-                raise ConfigError(f"{server} refuses the login: check [files] user, password and key_file") from error
+                raise ConfigError(
+                    f"{server} refuses the login: check the user in [files] drop, password and key_file"
+                ) from error
             raise ConnectionError(str(error)) from error
         except (paramiko.SSHException, EOFError) as error:
             if not self._is_known():

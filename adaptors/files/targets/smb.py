@@ -20,12 +20,18 @@ class SmbDoor:
         self._settings = settings
 
     def check(self) -> list[str]:
-        """The library, and whether a share is named."""
+        """The library, and whether drop and staging are in one share."""
         faults = []
         if find_spec("smbprotocol") is None:
             faults.append("[files] drop: smb:// needs smbprotocol: pip install 'legacy-event-adaptor-toolkit[smb]'")
-        if not self._location.folder.strip("/"):
+        share, _, folder = self._location.folder.strip("/").partition("/")
+        staging = self._settings.staging
+        if not share:
             faults.append(f"[files] drop: {self._location} names no share: smb://user@host/share/folder")
+        elif staging is None and not folder:
+            faults.append(f"[files] staging: a share has no room beside it; name a folder, such as /{share}/.staging")
+        elif staging is not None and not str(staging).startswith(f"/{share}/"):
+            faults.append(f"[files] staging: {staging} is not in the share of the drop; let it begin with /{share}/")
         return faults
 
     def connect(self) -> "SmbSession":
@@ -46,7 +52,9 @@ class SmbDoor:
             session.log_in()
         except (LogonFailure, SMBAuthenticationError) as error:
             session.close()
-            raise ConfigError(f"{self._location.server} refuses the login: check [files] drop and password") from error
+            raise ConfigError(
+                f"{self._location.server} refuses the login: check the user in [files] drop, and password"
+            ) from error
         except (SMBException, ValueError) as error:
             session.close()
             if isinstance(error, BadNetworkName) or (isinstance(error, SMBOSError) and error.errno == errno.ENOENT):
