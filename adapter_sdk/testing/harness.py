@@ -1,6 +1,7 @@
 """AdaptorHarness: an adaptor with its real pipeline, ledger and runner, on an embedded broker of its own."""
 
 import json
+import math
 import os
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from adapter_sdk.envelopes import Limits, open_envelope, write_structured
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ledger.store import SqlLedger
+from adapter_sdk.ordering import declared_order
 from adapter_sdk.runner import Runner, RunState
 from adapter_sdk.settings import PREFIX, Settings, load_settings
 from adapter_sdk.topology import plan
@@ -112,11 +114,18 @@ class AdaptorHarness:
     def wait_until_settled(self, timeout: float = 10.0) -> None:
         """Wait until all that was published has ended: applied, dead letter, in doubt for a person, or passed over.
 
-        An event that waits for another attempt has not ended. AssertionError, saying what is left, after `timeout`
-        seconds.
+        An event that waits for another attempt has not ended; one of an ordered adaptor that is held behind another has
+        when that one waits for a person. AssertionError, saying what is left, after `timeout` seconds.
         """
         queues = [queue.name for queue in self._topology.queues if not queue.name.endswith(".dead")]
-        self._wait(lambda: not self.broker.held_in([*queues, _REPLIES]), timeout, "everything settled")
+        self._wait(lambda: not (self.broker.held_in([*queues, _REPLIES]) or self._in_line()), timeout, "all settled")
+
+    def _in_line(self) -> bool:
+        """Whether the ledger itself has something to give out, or something of what it gave out to publish."""
+        adaptor, ledger = self._adaptor, self.ledger
+        if declared_order(adaptor) is None:
+            return False
+        return bool(ledger.next_in_line(adaptor.on_dead == "continue", 1) or ledger.unsent(math.inf, 1))
 
     def _load(self) -> Settings:
         own: Sections = {

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from adapter_sdk import Adaptor, ConfigError, Event, EventData, LedgerError, Refused, TransientError, handles
-from adapter_sdk.ledger.base import State
+from adapter_sdk.ledger.base import Decision, State
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adapter_sdk.transport.base import Message
 from adaptors.sql import Connection, SqlAdaptor
@@ -104,6 +104,24 @@ def test_an_event_that_no_handler_takes_fails_the_test(doubler: AdaptorHarness) 
 
     with pytest.raises(AssertionError, match=r"'test\.unknown'.*returned.*takes test\.counted"):
         doubler.publish(event_of(Unknown()))
+
+
+class InOrder(Doubler):
+    name = "in-order"
+    ordered_by = "subject"
+
+
+def test_what_the_ledger_keeps_in_order_is_waited_for() -> None:
+    """Nothing is settled while the ledger has events to give out; what is held behind a dead letter stays there."""
+    with AdaptorHarness(InOrder) as harness:
+        first, last = event_of(Counted(number=1), subject="a"), event_of(Counted(number=2), subject="b")
+        harness.publish(event_of(Counted(number=-1), subject="b"), last, first)
+        harness.wait_until_settled()
+        assert harness.ledger.counts() == {State.APPLIED: 1, State.DEAD: 1, State.HELD: 1}
+        (dead,) = harness.ledger.find([State.DEAD])
+        assert harness.ledger.discard(dead.key, Decision(what="discard", who="ada", why="", at=1.0))
+        harness.wait_until_settled()
+        assert [reply.data.number for reply in harness.replies()] == [2, 4]
 
 
 def test_a_wait_in_vain_says_how_things_stand() -> None:
