@@ -49,7 +49,10 @@ class Release:
             if position:
                 self._sync(self._drop)
             self._each(lambda parcel: self._release(parcel, position))  # noqa: B023  # called within this turn
-            reach("files.marked" if position else "files.dropped")
+            if position:
+                reach("files.marked")
+            else:
+                reach("files.dropped")
         self._sync(self._drop, self._staging)
         return self._errors
 
