@@ -318,7 +318,9 @@ def test_the_next_process(
         retry=RetrySettings(immediate=0, delays=(0.3,)),
         folder=tmp_path,
     )
-    SharedLedger(fresh_pg_url, "journal").install()
+    shared = SharedLedger(fresh_pg_url, "journal")
+    shared.install()
+    shared.close()
     runners = [Runner(Journal, settings, RabbitMQTransport(fresh_rabbitmq.url, heartbeat=1)) for _ in range(2)]
     threads = [threading.Thread(target=runner.run) for runner in runners]
     try:
