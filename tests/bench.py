@@ -26,8 +26,10 @@ def no_logs() -> Iterator[None]:
     """Thousands of events in a moment are too many lines to write."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 class Killed(BaseException):

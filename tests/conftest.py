@@ -3,10 +3,12 @@
 With REQUIRE_REAL_SERVICES=1, as `make test` and CI set it, a missing service fails the test instead.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.services import mariadb, php, postgresql
 from tests.services.missing import Missing, skip_or_fail
@@ -28,6 +30,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     from adapter_sdk.testing.conformance import table
 
     table.pytest_terminal_summary(terminalreporter)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """What a test does to the logs of its process ends with it."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.configure(**before)
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

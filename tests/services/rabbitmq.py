@@ -187,9 +187,12 @@ class Node:
 
     def _on_disk(self, queue: str, *files: str) -> bool:
         data = self._server.directory / "data"
-        present = [path for file in files for path in data.rglob(file)]
-        # A version that has none of these files keeps the names elsewhere; whether safely was not tried.
-        return not present or any(queue.encode() in path.read_bytes() for path in present)
+        try:
+            present = [path for file in files for path in data.rglob(file)]
+            # A version that has none of these files keeps the names elsewhere; whether safely was not tried.
+            return not present or any(queue.encode() in path.read_bytes() for path in present)
+        except FileNotFoundError:  # the node took away a file or a folder while this looked
+            return False
 
     def _listens(self) -> bool:
         # The port accepts connections before the broker serves them, so connecting to it proves nothing.
