@@ -127,6 +127,8 @@ class Campaign:
         self._patience = patience
         self._answerable = 0
         self._answered_before = 0
+        self._doubts = 0
+        self._doubts_counted = 0.0
         self._excused_until = 0.0
         self._binding: threading.Timer | None = None
 
@@ -234,8 +236,16 @@ class Campaign:
                     self._answerable += not event.kind.dies
 
     def _waiting(self) -> int:
-        """Events that are on their way to a reply."""
-        return self._answerable - len(self._replies.of[self.family])
+        """Events that are on their way to a reply: not those whose doubt is left to a person, who is nobody here."""
+        if time.monotonic() > self._doubts_counted + 1.0:
+            self._doubts = self._settled_doubts()
+            self._doubts_counted = time.monotonic()
+        return self._answerable - len(self._replies.of[self.family]) - self._doubts
+
+    def _settled_doubts(self) -> int:
+        asked = "SELECT COUNT(*) FROM adaptor_ledger WHERE state = 'in doubt' AND due_at IS NULL"
+        with self._ledger.connect() as connection:
+            return int(connection.execute(sqlalchemy.text(asked)).scalar_one())
 
     def _recover(self) -> None:
         """Wait until work goes on after the last fault, so that the next one hits work and not its absence."""
