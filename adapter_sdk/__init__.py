@@ -23,6 +23,7 @@ from adapter_sdk.errors import (
 )
 from adapter_sdk.events import Event, EventData, Key
 from adapter_sdk.handlers import NotApplied, handles
+from adapter_sdk.pending import Pending
 from adapter_sdk.retry import RetryPolicy
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "LedgerError",
     "MalformedEvent",
     "NotApplied",
+    "Pending",
     "PermanentError",
     "Refused",
     "RetryPolicy",

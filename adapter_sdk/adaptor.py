@@ -41,6 +41,7 @@ class Adaptor:
     _handlers: ClassVar[Mapping[str, HandlerSpec]] = {}
     _handle_type: ClassVar[type | None] = None
     _takes_lists: ClassVar[bool] = False
+    _takes_answers: ClassVar[bool] = False
     _settings_section: ClassVar[str | None] = None
     _settings_model: ClassVar["type[BaseModel] | None"] = None
 
@@ -48,7 +49,9 @@ class Adaptor:
         super().__init_subclass__(**kwargs)
         # Classes made inside a function (tests, examples) name types that only that function's frame knows.
         localns = sys._getframe(1).f_locals
-        cls._handlers = read_handlers(cls, cls._handle_type, localns, takes_lists=cls._takes_lists)
+        cls._handlers = read_handlers(
+            cls, cls._handle_type, localns, takes_lists=cls._takes_lists, takes_answers=cls._takes_answers
+        )
         if cls._handlers:
             _check_name(cls)
             check_ordering(cls)

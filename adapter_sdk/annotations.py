@@ -4,10 +4,12 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Event, EventData
+from adapter_sdk.pending import Pending
 
 
 def place_of(cls: type, function: Callable[..., Any]) -> str:
@@ -105,8 +107,22 @@ def check_handle(place: str, parameter: str, hints: Mapping[str, Any], handle_ty
     return None
 
 
-def reply_types(place: str, hints: Mapping[str, Any]) -> tuple[tuple[type[EventData], ...], bool, bool]:
-    """The types in the return annotation, whether they come in a list, and whether None may come instead."""
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What a return annotation promises.
+
+    `replies` are given at once, `owed` are the types inside `Pending[...]`; `in_list` says that they come in a list,
+    `silent` that None may come instead.
+    """
+
+    replies: tuple[type[EventData], ...]
+    owed: tuple[type[EventData], ...]
+    in_list: bool
+    silent: bool
+
+
+def reply_types(place: str, hints: Mapping[str, Any]) -> Returns:
+    """What the return annotation promises. Raises ConfigError if that is missing or cannot be a reply."""
     if "return" not in hints:
         raise ConfigError(f"{place}: has no return annotation; write the reply's type, or `-> None` for no reply")
     members, silent = members_of_union(hints["return"])
@@ -119,7 +135,21 @@ def reply_types(place: str, hints: Mapping[str, Any]) -> tuple[tuple[type[EventD
         members = [member for inside, _ in items for member in inside]
         if any(inner_none for _, inner_none in items):
             raise ConfigError(f"{place}: promises None inside a list of replies; leave it out of the list instead")
-    return tuple(_travelling(place, member) for member in members), bool(lists), silent
+    later = [member for member in members if member is Pending or typing.get_origin(member) is Pending]
+    return Returns(
+        replies=tuple(_travelling(place, member) for member in members if member not in later),
+        owed=tuple(kind for member in later for kind in _owed_types(place, member)),
+        in_list=bool(lists),
+        silent=silent,
+    )
+
+
+def _owed_types(place: str, pending: Any) -> list[type[EventData]]:
+    arguments = typing.get_args(pending)
+    members, none = members_of_union(arguments[0]) if arguments else ([], True)
+    if none:
+        raise ConfigError(f"{place}: write what the answer becomes: `Pending[YourReply]` or `Pending[A | B]`")
+    return [_travelling(place, member) for member in members]
 
 
 def members_of_union(hint: Any) -> tuple[list[Any], bool]:

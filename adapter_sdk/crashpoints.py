@@ -35,9 +35,13 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "marked": "the ledger knows that nothing is left to publish",
         "settling": "all is done but the ack",
         "settled": "the acks are on their way to the broker",
+        "answers.completed": "answers and the replies made of them are in the ledger, and nothing else is done",
+        "answers.sent": "the broker has these replies, and where the answers stood they have not been taken away",
+        "overdue.announced": "the broker has confirmed reply.overdue, and the ledger does not know it",
     }
 )
-"""Every crash point, in the order of an event's life, with what is true there. The prefix names a family."""
+"""Every crash point, in the order of an event's life, with what is true there. The prefix names a family, or what
+comes later than the rest of it."""
 
 DOUBTFUL = frozenset(
     {"sql.made", "sql.committed", "files.dropped", "files.marked", "soap.calling", "soap.sent", "soap.answered"}

@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
+from pydantic import BaseModel
+
+from adapter_sdk.answer_methods import AnswerSpec
+from adapter_sdk.answers import Answers
 from adapter_sdk.errors import InDoubt
-from adapter_sdk.events import Event, EventData, Key
-from adapter_sdk.handlers import HandlerSpec, NotApplied
+from adapter_sdk.events import Event, Key
+from adapter_sdk.handlers import Answered, HandlerSpec, NotApplied
 from adapter_sdk.ledger.base import Journal, Ledger, Reply, State
 from adapter_sdk.outcomes import RetriesExhausted
+from adapter_sdk.transport.base import Message
 
 if TYPE_CHECKING:
     from adapter_sdk.adaptor import Adaptor
@@ -41,7 +46,7 @@ class Claim:
     replies: tuple[Reply, ...] = ()
     in_doubt: bool = False
     only_asks: bool = False
-    seal: Callable[[Sequence[EventData]], tuple[Reply, ...]]
+    seal: Callable[[Sequence[Answered]], tuple[Reply, ...]]
 
     @property
     def key(self) -> Key:
@@ -118,6 +123,17 @@ class Family(ABC, Generic[HandleT]):
     def ledger(self) -> Ledger | None:
         """A ledger inside the backend itself, where effects and records commit together; None to use a local one."""
         return None
+
+    def collect(self, answers: Answers) -> None:
+        """Look once for the answers that the backend has left, have them completed, and then take them away.
+
+        Called every few seconds, on a thread of its own, where a handler has a method marked with `.answer`. Raises
+        BackendUnavailable; any other error is logged, and the next look comes all the same.
+        """
+
+    def read_answer(self, spec: AnswerSpec, message: Message) -> BaseModel:
+        """The record of an answer that was set aside, from its message: a person replays it. Raises what it likes."""
+        return spec.record.model_validate_json(message.body)
 
     @abstractmethod
     @contextmanager

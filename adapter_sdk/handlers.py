@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from adapter_sdk.annotations import (
+    Returns,
     check_handle,
     event_data_type,
     hints_for_each,
@@ -20,9 +21,11 @@ from adapter_sdk.annotations import (
     reply_types,
     takes_list,
 )
+from adapter_sdk.answer_methods import AnswerMethod, AnswerSpec, read_answer_methods
 from adapter_sdk.errors import ConfigError, InvalidReply
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.patterns import Pattern
+from adapter_sdk.pending import Pending
 from adapter_sdk.retry import LONGEST_DELAY, RetryPolicy
 
 P = ParamSpec("P")
@@ -30,6 +33,7 @@ R = TypeVar("R", covariant=True)
 EventT = TypeVar("EventT", bound=Event[Any])
 HandleT = TypeVar("HandleT")
 ReplyT = TypeVar("ReplyT")
+RecordT = TypeVar("RecordT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,22 @@ class Options:
 
 _OfOne = Callable[[Any, EventT, HandleT], ReplyT | NotApplied | None]
 """What answers for one event of a list."""
+_OfRecord = Callable[[Any, RecordT], ReplyT]
+"""What makes a reply of an answer that comes later."""
 
 
 class Handler(Generic[P, R]):
-    """A handler as it stands in its class: called like the method it wraps, with `verify` to attach its question."""
+    """A handler as it stands in its class: called like the method it wraps.
+
+    `verify` attaches its question, `answer` what makes a reply of an answer that comes later.
+    """
 
     def __init__(self, function: Callable[Concatenate[Any, P], R], options: Options) -> None:
         self.function = function
         self.options = options
         self.verifier: Callable[..., Any] | None = None
         self.settle = 0.0
+        self.answer_methods: list[AnswerMethod] = []
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -117,6 +127,32 @@ class Handler(Generic[P, R]):
 
         return attach if function is None else attach(function)
 
+    @overload
+    def answer(
+        self: "Handler[..., Pending[ReplyT] | None]", /, *, key: str, **options: Any
+    ) -> Callable[[_OfRecord[RecordT, ReplyT]], _OfRecord[RecordT, ReplyT]]: ...
+    @overload
+    def answer(
+        self: "Handler[..., list[Pending[ReplyT]]]", /, *, key: str, **options: Any
+    ) -> Callable[[_OfRecord[RecordT, ReplyT]], _OfRecord[RecordT, ReplyT]]: ...
+    @overload
+    def answer(
+        self, /, *, key: str, **options: Any
+    ) -> Callable[[_OfRecord[RecordT, ReplyT]], _OfRecord[RecordT, ReplyT]]: ...
+    def answer(self, /, *, key: str, **options: Any) -> Any:
+        """Attach a method that makes the reply of an answer which the backend gives later, for a handler with Pending.
+
+        It takes the answer's record and returns the reply. `key` names the field of the record that carries the key
+        which the handler gave to Pending. The other options say where answers are found: see the family. A handler can
+        have several such methods, for answers that come in different forms.
+        """
+
+        def attach(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.answer_methods.append(AnswerMethod(function, key, options))
+            return function
+
+        return attach
+
 
 @overload
 def handles(function: Callable[Concatenate[Any, P], R], /) -> Handler[P, R]: ...
@@ -161,9 +197,15 @@ def _pattern(function: Callable[..., Any], where: Mapping[str, Any]) -> Pattern:
         raise ConfigError(*(f"{place}: {fault}" for fault in error.faults)) from error
 
 
+Answered = EventData | Pending[Any]
+"""What stands for one reply in what a handler returns."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerSpec:
-    """All that class creation learnt about one handler. `replies` are the types it may answer with.
+    """All that class creation learnt about one handler. `replies` are the types it may answer with at once.
+
+    `owed` are those that a later answer may become, and `answers` the methods that make them of it.
 
     What a handler that `takes_list` says of its replies is said here of each event's. `view` is the Protocol that the
     handler names instead of the family's handle.
@@ -180,10 +222,17 @@ class HandlerSpec:
     takes_list: bool
     options: Options
     view: type | None = None
+    owed: tuple[type[EventData], ...] = ()
+    answers: tuple[AnswerSpec, ...] = ()
     verify: str | None = None
     settle: float = 0.0
 
-    def check_replies(self, returned: object) -> tuple[EventData, ...]:
+    @property
+    def all_replies(self) -> tuple[type[EventData], ...]:
+        """What it may answer with, at once or later."""
+        return tuple(dict.fromkeys((*self.replies, *self.owed)))
+
+    def check_replies(self, returned: object) -> tuple[Answered, ...]:
         """The reply data in what a handler returned. Raises InvalidReply if that is not what its annotation says."""
         if returned is None and self.may_be_silent:
             return ()
@@ -193,9 +242,9 @@ class HandlerSpec:
             raise InvalidReply(f"{self.where_defined} returned {_describe(returned)}; its annotation promises a list")
         return (self._check_reply(returned),)
 
-    def check_list(self, returned: object, count: int) -> list[tuple[EventData, ...]]:
+    def check_list(self, returned: object, count: int) -> list[tuple[Answered, ...]]:
         """The reply data of each of `count` events in what a handler of a list returned. Raises InvalidReply."""
-        if returned is None and not self.replies:
+        if returned is None and not self.all_replies:
             return [()] * count
         if not isinstance(returned, list) or len(returned) != count:
             found = f"a list of {len(returned)}" if isinstance(returned, list) else _describe(returned)
@@ -203,11 +252,20 @@ class HandlerSpec:
             raise InvalidReply(f"{self.where_defined} returned {found} for {count} events; it promises {promised}")
         return [self.check_replies(item) for item in returned]
 
-    def _check_reply(self, reply: object) -> EventData:
+    def _check_reply(self, reply: object) -> Answered:
+        if isinstance(reply, Pending) and self.owed:
+            return reply
         if not isinstance(reply, EventData) or not isinstance(reply, self.replies or (type(None),)):
-            wanted = " | ".join(kind.__name__ for kind in self.replies) or "None"
+            wanted = _promised(self.replies, self.owed)
             raise InvalidReply(f"{self.where_defined} returned {_describe(reply)}; its annotation promises {wanted}")
         return reply
+
+
+def _promised(replies: Sequence[type[EventData]], owed: Sequence[type[EventData]]) -> str:
+    names = [kind.__name__ for kind in replies]
+    if owed:
+        names.append(f"Pending[{' | '.join(kind.__name__ for kind in owed)}]")
+    return " | ".join(names) or "None"
 
 
 def _describe(value: object) -> str:
@@ -215,7 +273,12 @@ def _describe(value: object) -> str:
 
 
 def read_handlers(
-    cls: type, handle_type: type | None, localns: Mapping[str, Any], *, takes_lists: bool = False
+    cls: type,
+    handle_type: type | None,
+    localns: Mapping[str, Any],
+    *,
+    takes_lists: bool = False,
+    takes_answers: bool = False,
 ) -> dict[str, HandlerSpec]:
     """The handlers of an adaptor class by event type. Raises ConfigError with every fault of the class at once."""
     specs: dict[str, HandlerSpec] = {}
@@ -228,6 +291,8 @@ def read_handlers(
             continue
         if spec.takes_list and not takes_lists:
             faults.append(f"{spec.where_defined}: takes a list; a handler of this base takes one event, `Event[…]`")
+        if spec.owed and not takes_answers:
+            faults.append(f"{spec.where_defined}: returns Pending; this base looks for no answers that come later")
         if first := specs.get(spec.event_type):
             faults.append(
                 f"{spec.where_defined}: handles {spec.event_type!r}, as does {first.name} ({first.where_defined}); "
@@ -261,22 +326,27 @@ def _read(
         hints = hints_for_each(place, parameters[0], hints)
     data_type = event_data_type(place, parameters[0], hints)
     view = check_handle(place, parameters[1], hints, handle_type) if len(parameters) > 1 else None
-    replies, in_list, silent = reply_types(place, hints)
+    returns = reply_types(place, hints)
+    event_type = typing.cast(str, data_type.event_type)
     verify = None
     if handler.verifier is not None:
         verify = handler.verifier.__name__
         asks = place_of(cls, handler.verifier)
         asked = hints_of(asks, handler.verifier, localns)
         _check_verify(asks, handler.verifier, parameters, handle_type, asked)
-        _check_verdict(asks, asked, replies, in_list, silent)
+        _check_verdict(asks, asked, returns)
     return HandlerSpec(
         name=name,
         where_defined=place,
         data_type=data_type,
-        event_type=typing.cast(str, data_type.event_type),
-        replies=replies,
-        replies_in_list=in_list,
-        may_be_silent=silent,
+        event_type=event_type,
+        replies=returns.replies,
+        replies_in_list=returns.in_list,
+        may_be_silent=returns.silent,
+        owed=returns.owed,
+        answers=read_answer_methods(
+            cls, handler.answer_methods, handler=place, event_type=event_type, owed=returns.owed, localns=localns
+        ),
         takes_handle=len(parameters) > 1,
         view=view,
         takes_list=in_batches,
@@ -301,19 +371,21 @@ def _check_verify(
         raise ConfigError(f"{place}: a `verify` takes what its handler takes: ({takes})")
 
 
-def _check_verdict(
-    place: str, hints: Mapping[str, Any], replies: tuple[type[EventData], ...], in_list: bool, silent: bool
-) -> None:
+def _check_verdict(place: str, hints: Mapping[str, Any], handler: Returns) -> None:
     """A `verify` answers what its handler would have, or NotApplied."""
     if "return" not in hints:
         raise ConfigError(f"{place}: has no return annotation; write the handler's own, and `| NotApplied`")
     members, says_none = members_of_union(hints["return"])
     answers = [member for member in members if member is not NotApplied]
-    given: tuple[type[EventData], ...] = ()
-    lists = False
+    given = Returns((), (), handler.in_list, says_none)
     if answers:
-        given, lists, _ = reply_types(place, {"return": functools.reduce(operator.or_, answers)})
-    if not set(given) <= set(replies) or (answers and lists is not in_list) or (says_none and not silent):
-        wanted = " | ".join(kind.__name__ for kind in replies) or "None"
-        wanted = f"list[{wanted}]" if in_list else wanted
+        given = reply_types(place, {"return": functools.reduce(operator.or_, answers)})
+    if (
+        not set(given.replies) <= set(handler.replies)
+        or not set(given.owed) <= set(handler.owed)
+        or given.in_list is not handler.in_list
+        or (says_none and not handler.silent)
+    ):
+        wanted = _promised(handler.replies, handler.owed)
+        wanted = f"list[{wanted}]" if handler.in_list else wanted
         raise ConfigError(f"{place}: a `verify` answers as its handler would, {wanted}, or NotApplied")

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import Limits, describe, open_envelope
 from adapter_sdk.errors import AdaptorError, BrokerError, ConflictingEvent
-from adapter_sdk.events import Event, EventData, Key
+from adapter_sdk.events import Event, Key
 from adapter_sdk.family import Family
-from adapter_sdk.handlers import HandlerSpec
-from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply
+from adapter_sdk.handlers import Answered, HandlerSpec
+from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply, to_send
 from adapter_sdk.outcomes import reason_of
+from adapter_sdk.pending import Pending
 from adapter_sdk.replies import reply_message, seal
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Confirm, Message, Transport
@@ -61,12 +62,15 @@ def settle_applied(
     changed = ledger.settle_applied(entry.key, decision, replies)
     if changed is None:
         return False
-    _send(ledger, transport, changed, [reply_message(reply, exchange, entry.correlation_id) for reply in replies])
+    messages = [reply_message(reply, exchange, entry.correlation_id) for reply in to_send(replies)]
+    _send(ledger, transport, changed, messages)
     return True
 
 
 def replies_by_hand(adaptor: type[Adaptor], entry: Entry, given: object, now: float) -> tuple[Reply, ...]:
     """The sealed replies that the handler would have given, out of JSON: `{"type": …, "data": {…}}` or a list of them.
+
+    One that is still owed is `{"pending": KEY}`.
 
     Raises AdaptorError, saying what the handler promises, if they are not what it may answer.
     """
@@ -87,11 +91,14 @@ def _event_of(adaptor: type[Adaptor], entry: Entry) -> tuple[HandlerSpec, Event[
     return handler, open_envelope(entry.message, Limits(max_bytes=size)).validate(handler.data_type)
 
 
-def _reply_data(handler: HandlerSpec, item: object) -> EventData:
+def _reply_data(handler: HandlerSpec, item: object) -> Answered:
+    if isinstance(item, Mapping) and handler.owed and set(item) == {"pending"}:
+        return Pending(item["pending"])
     kinds = {str(kind.event_type): kind for kind in handler.replies}
     if not isinstance(item, Mapping) or str(item.get("type")) not in kinds:
         types = ", ".join(kinds) or "(none: the handler gives no reply)"
-        raise AdaptorError(f'a reply is {{"type": …, "data": {{…}}}} with one of the types {types}')
+        owed = ', or {"pending": KEY} for one that is still owed' if handler.owed else ""
+        raise AdaptorError(f'a reply is {{"type": …, "data": {{…}}}} with one of the types {types}{owed}')
     try:
         return kinds[str(item["type"])].model_validate(item.get("data"))
     except ValidationError as error:

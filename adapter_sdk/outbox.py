@@ -1,8 +1,8 @@
 """The outbox: what belongs to the state of an event goes to the broker, confirmed, before its delivery is settled."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -10,7 +10,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BrokerError, PermanentError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.base import Entry, Ledger, Reply, State
+from adapter_sdk.ledger.base import Entry, Ledger, Reply, State, to_send
 from adapter_sdk.outcomes import reason_of, settle_delay
 from adapter_sdk.replies import reply_message
 from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
@@ -53,7 +53,7 @@ class Outbox:
 
     def reply_messages(self, replies: Iterable[Reply], correlation: str | None) -> list[Message]:
         """The messages that publish these replies."""
-        return [reply_message(reply, self._exchange, correlation) for reply in replies]
+        return [reply_message(reply, self._exchange, correlation) for reply in to_send(replies)]
 
     def messages_of(self, entry: Entry, now: float) -> list[Message]:
         """The messages that belong to the state of an entry, made from what the ledger keeps."""
@@ -98,7 +98,7 @@ class Outbox:
         sent: list[tuple[Key, str]] = []
         for work in sending:
             fates = [(message, next(confirms)) for message in work.outbox]
-            if not self._settled(work, fates):
+            if not self._settled(fates, work.facts()):
                 work.comes_back = RESEND_DELAY
             elif work.entry is not None:
                 sent.append((work.opened.key, work.entry.token))
@@ -119,7 +119,7 @@ class Outbox:
             end = replace(work.end, state=state, unsent=False, due_at=None, reason=reason_of(error))
             self._ledger.record([end], self._clock())
 
-    def _settled(self, work: Work, fates: Iterable[tuple[Message, Confirm]]) -> bool:
+    def _settled(self, fates: Iterable[tuple[Message, Confirm]], facts: Mapping[str, Any]) -> bool:
         """Whether every message of this event is where it belongs. Says what to do about each that is not."""
         settled = True
         for message, confirm in fates:
@@ -128,7 +128,7 @@ class Outbox:
             if message.exchange != self._exchange:
                 raise BrokerError(f"the queue {message.routing_key} does not take a copy ({confirm.value})")
             if confirm is Confirm.RETURNED and not self._replies_required:
-                log.warning("reply dropped: no queue wants it", reply_type=message.type, **work.facts())
+                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts)
                 continue
             settled = False
             log.error(
@@ -137,7 +137,7 @@ class Outbox:
                 reply_type=message.type,
                 remedy=f"bind a queue to exchange {self._exchange!r} with routing key {message.type!r}, "
                 'or set replies = "optional" in [runner]',
-                **work.facts(),
+                **facts,
             )
         return settled
 
@@ -150,6 +150,28 @@ class Outbox:
             copies.append(copy_to(queue, message, attempts_of(message.headers)))
         if copies and any(confirm is not Confirm.CONFIRMED for confirm in self._publish(copies)):
             raise BrokerError(f"the delay queues of {self._name} do not take a copy")
+
+    def publish_replies(self, applied: Sequence[tuple[Entry, tuple[Reply, ...]]]) -> None:
+        """Publish these replies of events that were applied before. What is not taken stays for the sweep."""
+        outboxes = [(entry, self.reply_messages(replies, entry.correlation_id)) for entry, replies in applied]
+        if not outboxes:
+            return
+        try:
+            confirms = iter(self._publish([message for _, messages in outboxes for message in messages]))
+        except PermanentError as error:
+            if len(applied) == 1:
+                log.error("message cannot be sent", error=str(error), **facts_of_entry(applied[0][0]))  # noqa: TRY400
+                return
+            for one in applied:
+                self.publish_replies([one])
+            return
+        sent = [
+            (entry.key, entry.token)
+            for entry, messages in outboxes
+            if self._settled([(message, next(confirms)) for message in messages], facts_of_entry(entry))
+        ]
+        if sent:
+            self._ledger.sent(sent)
 
     def publish_again(self, listed: Entry, now: float) -> bool:
         """Publish what a process that died left unsent, if nothing has changed since `listed` was read."""

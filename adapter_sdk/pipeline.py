@@ -83,7 +83,7 @@ class Pipeline:
         self._family = family
         self._ledger = ledger
         self._admission = Admission(adaptor, ledger, limits, retry, clock)
-        self._outbox = Outbox(
+        self.outbox = Outbox(
             adaptor, ledger, publish, exchange=exchange, replies_required=replies_required, clock=clock
         )
         self._clock = clock
@@ -122,7 +122,7 @@ class Pipeline:
                     reach("applied")
                     self._record(batch)  # durable: what happened, and the replies
                 reach("recorded")
-                self._outbox.send(batch)  # confirmed by the broker
+                self.outbox.send(batch)  # confirmed by the broker
             for work in batch:
                 (settlement.release if work.released else settlement.ack).append(work.delivery)
                 settlement.held += work.held_anew
@@ -147,10 +147,10 @@ class Pipeline:
                 tried[work] = outcome
             else:
                 done.add(work)
-                work.outbox = self._outbox.reply_messages(outcome.replies, correlation_of(work.opened))
+                work.outbox = self.outbox.reply_messages(outcome.replies, correlation_of(work.opened))
         applied = [work for work in straight if work in done]
         log_applied(applied)
-        self._outbox.send(applied)
+        self.outbox.send(applied)
         settlement.applied += len(applied)
         settlement.ack += [work.delivery for work in applied]
         return [work for work in works if work not in done], tried
@@ -159,6 +159,7 @@ class Pipeline:
         return (
             work.handler is not None
             and work.handler.options.idempotent
+            and not work.handler.owed  # what is owed is remembered in a row
             and work.refusal is None
             and work.order_key is None
             and not work.delivery.redelivered
@@ -189,7 +190,7 @@ class Pipeline:
             if entry.state is State.CLAIMED:
                 continue
             with self._in_hand.hold([entry.key]):
-                swept += self._outbox.publish_again(entry, now)
+                swept += self.outbox.publish_again(entry, now)
         return swept
 
     def take_in(self, message: Message) -> bool:
@@ -243,7 +244,7 @@ class Pipeline:
                     self._granted(work, entry, now)
                 case Verdict.DUPLICATE:
                     log.info("duplicate", state=str(entry.state), **work.facts())
-                    work.outbox = self._outbox.messages_of(entry, now) if entry.unsent else []
+                    work.outbox = self.outbox.messages_of(entry, now) if entry.unsent else []
                 case Verdict.STALE:
                     log.info("stale original", **work.facts())
                 case Verdict.BUSY:
@@ -314,14 +315,14 @@ class Pipeline:
             self._fail(work, outcome.error, claim.in_doubt, claim.attempt)
             return
         settlement.applied += 1
-        work.outbox = self._outbox.reply_messages(outcome.replies, correlation_of(work.opened))
+        work.outbox = self.outbox.reply_messages(outcome.replies, correlation_of(work.opened))
         if not outcome.recorded:
             work.end = Record(
                 key=claim.key,
                 token=claim.token,
                 state=State.APPLIED,
                 replies=outcome.replies,
-                unsent=bool(outcome.replies),
+                unsent=bool(work.outbox),
             )
 
     def _fail(self, work: Work, error: Exception, in_doubt: bool, attempt: int) -> None:

@@ -2,14 +2,16 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from adapter_sdk.envelopes import structured_body, structured_message
 from adapter_sdk.errors import InvalidReply
 from adapter_sdk.events import Event, EventData, ExtensionValue, Key
-from adapter_sdk.ledger.base import Reply
+from adapter_sdk.handlers import Answered
+from adapter_sdk.ledger.base import Entry, Owing, Reply
+from adapter_sdk.pending import Pending
 from adapter_sdk.transport.base import SHORT_STRING, Message
 
 _NAMESPACE = uuid.UUID("5f0c3c2e-8a4b-5d0e-9c55-6d1f6f1f6a0b").bytes
@@ -26,8 +28,11 @@ def reply_id(adaptor: str, key: Key, position: int) -> str:
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
-def seal(adaptor: str, event: Event[EventData], data: Sequence[EventData], now: float) -> tuple[Reply, ...]:
-    """Reply events around reply data, as bytes. Raises InvalidReply if data cannot be written as JSON."""
+def seal(adaptor: str, event: Event[EventData], data: Sequence[Answered], now: float) -> tuple[Reply, ...]:
+    """Reply events around reply data, as bytes; what is Pending keeps its place among them, and its id.
+
+    Raises InvalidReply if data cannot be written as JSON.
+    """
     if not data:
         return ()
     extensions: dict[str, ExtensionValue] = {
@@ -35,24 +40,37 @@ def seal(adaptor: str, event: Event[EventData], data: Sequence[EventData], now: 
     }
     extensions.setdefault("correlationid", event.id)
     extensions["causationid"] = event.id
-    return tuple(_seal(adaptor, event, extensions, position, item, now) for position, item in enumerate(data))
+    replies = []
+    for position, item in enumerate(data):
+        id_ = reply_id(adaptor, event.key, position)
+        if isinstance(item, Pending):
+            replies.append(Reply(id_, "", b"", Owing(item.key, item.within, extensions)))
+        else:
+            replies.append(_seal(adaptor, id_, event.subject, extensions, item, now))
+    return tuple(replies)
+
+
+def seal_answer(adaptor: str, entry: Entry, owed: Reply, data: EventData, now: float) -> Reply:
+    """The reply that an event of the ledger was owed. Raises InvalidReply if data cannot be written as JSON."""
+    extensions = owed.owed.extensions if owed.owed else {}
+    return _seal(adaptor, owed.id, entry.subject, extensions, data, now)
 
 
 def _seal(
     adaptor: str,
-    event: Event[EventData],
-    extensions: dict[str, ExtensionValue],
-    position: int,
+    id_: str,
+    subject: str | None,
+    extensions: Mapping[str, ExtensionValue],
     data: EventData,
     now: float,
 ) -> Reply:
     kind = data.event_type or ""
     reply = Event(
         source=f"/adaptors/{adaptor}",
-        id=reply_id(adaptor, event.key, position),
+        id=id_,
         type=kind,
         data=data,
-        subject=event.subject,
+        subject=subject,
         time=_moment(now),
         extensions=extensions,
     )

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.answering import AnswerDesk
 from adapter_sdk.caution import Caution
+from adapter_sdk.collector import Collector
 from adapter_sdk.crashpoints import arm_from_environment, reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
@@ -19,6 +21,7 @@ from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
 from adapter_sdk.line import Line
 from adapter_sdk.ordering import declared_order
 from adapter_sdk.outage import Outage
+from adapter_sdk.overdue import Overdue
 from adapter_sdk.pipeline import Pipeline, Settlement
 from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
@@ -89,6 +92,7 @@ class Runner:
         self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
+        self._collector = self._make_collector()
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
@@ -110,6 +114,16 @@ class Runner:
             limits=Limits(max_bytes=settings.limits.max_bytes, max_depth=settings.limits.max_depth),
             retry=settings.retry.policy(),
             replies_required=settings.runner.replies == "required",
+        )
+
+    def _make_collector(self) -> Collector:
+        runner, exchange = self.settings.runner, self.settings.broker.exchange
+        return Collector(
+            self._family,
+            AnswerDesk(self.adaptor, self.ledger, self._pipeline.outbox, unmatched_after=runner.unmatched_after),
+            Overdue(self.adaptor.name, self.ledger, self.transport.publish, exchange),
+            every=runner.answers_every,
+            on_trouble=self._report,
         )
 
     def run(self) -> None:
@@ -255,6 +269,7 @@ class Runner:
         self._enter(RunState.PAUSED if nothing else RunState.CONSUMING)
         if line is not None:
             line.start(workers.put)
+        self._collector.start()
 
     def _watch(self) -> None:
         # `stop` may have come before this session cleared `_wake`.
@@ -348,6 +363,7 @@ class Runner:
         elif self.state is not RunState.STANDBY:
             self._enter(RunState.PAUSED)
         try:
+            self._collector.stop()
             if self._line is not None:
                 self._line.stop()
             if workers is not None:

@@ -90,6 +90,10 @@ class RunnerSettings(Section):
         default=10_000, ge=1, description="ordered events held behind others; with so many, consuming pauses"
     )
     drain_timeout: float = Field(default=30.0, gt=0, description="seconds given to running handlers when stopping")
+    answers_every: float = Field(default=5.0, gt=0, description="seconds between two looks for answers that come later")
+    unmatched_after: float = Field(
+        default=60.0, ge=0, description="seconds after which an answer that no event waits for is set aside"
+    )
     replies: Literal["required", "optional"] = Field(
         default="required", description="optional: a reply that no queue wants is dropped with a log line"
     )

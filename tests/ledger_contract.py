@@ -12,6 +12,7 @@ from adapter_sdk.ledger.rows import event_hash
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.ledger.table import Table
 from adapter_sdk.transport.base import Message
+from tests.owed_contract import OwedContract
 
 DIGEST = "d" * 64
 REPLY = Reply("r-1", "erp.booked", b'{"order_id": "o"}')
@@ -45,7 +46,7 @@ def decided(what: str, at: float) -> Decision:
     return Decision(what=what, who="ada", why="the ERP was down", at=at)
 
 
-class LedgerContract:
+class LedgerContract(OwedContract):
     """Needs a fixture `opened`: each call opens one more connection to one and the same empty ledger."""
 
     @pytest.fixture

@@ -10,6 +10,7 @@ from sqlalchemy import event as hooks
 
 from adapter_sdk import Event, EventData, handles
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
+from adapter_sdk.handlers import Answered
 from adapter_sdk.ledger.base import ClaimRequest, NoJournal, Reply
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
 from adaptors.sql.family import LocalLedgerFamily, SqlFamily
@@ -79,7 +80,7 @@ def claims_of(family: SqlFamily, orders: Sequence[str], kind: type[EventData] = 
     ]
 
 
-def sealed(data: Sequence[EventData]) -> tuple[Reply, ...]:
+def sealed(data: Sequence[Answered]) -> tuple[Reply, ...]:
     """One reply, with the order as its id."""
     return tuple(Reply(one.order_id, "stock.picked", b"{}") for one in data if isinstance(one, Picked))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from adapter_sdk.ledger.base import Decision, Reply
+from adapter_sdk.ledger.base import Decision, Owing, Reply
 from adapter_sdk.transport.base import Message
 
 _TAG = "$"
@@ -76,7 +76,13 @@ def unpack_message(packed: bytes) -> Message:
 
 def pack_replies(replies: tuple[Reply, ...]) -> bytes:
     """Sealed replies, in order. A body is JSON, and so is text."""
-    return _ENCODER.encode([[reply.id, reply.type, _text_of(reply.body)] for reply in replies]).encode("utf-8")
+    return _ENCODER.encode([_reply_items(reply) for reply in replies]).encode("utf-8")
+
+
+def _reply_items(reply: Reply) -> list[Any]:
+    items = [reply.id, reply.type, _text_of(reply.body)]
+    owed = reply.owed
+    return items if owed is None else [*items, [owed.key, owed.within, _plain(owed.extensions)]]
 
 
 def _text_of(body: bytes) -> str | bytes:
@@ -99,6 +105,6 @@ def unpack_decisions(packed: bytes) -> tuple[Decision, ...]:
 def unpack_replies(packed: bytes) -> tuple[Reply, ...]:
     """The replies that `pack_replies` was given."""
     return tuple(
-        Reply(id_, kind, body.encode("utf-8") if isinstance(body, str) else body)
-        for id_, kind, body in unpack_json(packed)
+        Reply(id_, kind, body.encode("utf-8") if isinstance(body, str) else body, Owing(*owed[0]) if owed else None)
+        for id_, kind, body, *owed in unpack_json(packed)
     )

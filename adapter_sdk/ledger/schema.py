@@ -1,9 +1,10 @@
 """The ledger's tables and the statements that change them: plain SQL that SQLite and PostgreSQL share."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # As they stand in an index, so that a query that says the same finds its rows there.
 ENDED = "(state = 'applied' OR state = 'discarded')"
+OPEN = "answered_by IS NULL"
 IN_LINE = "order_key IS NOT NULL AND state <> 'applied' AND state <> 'discarded'"
 
 TABLES = (
@@ -52,7 +53,24 @@ MIGRATIONS = {
         "ALTER TABLE adaptor_ledger ADD COLUMN order_key VARCHAR(255)",
         "ALTER TABLE adaptor_ledger ADD COLUMN arrival BIGINT",
         f"CREATE INDEX adaptor_ledger_line ON adaptor_ledger (adaptor, order_key, arrival) WHERE {IN_LINE}",
-    )
+    ),
+    3: (
+        """CREATE TABLE IF NOT EXISTS adaptor_owed (
+  adaptor VARCHAR(60) NOT NULL,
+  reply_id CHAR(36) NOT NULL,
+  event_hash CHAR(64) NOT NULL,
+  answer_key VARCHAR(255) NOT NULL,
+  number BIGINT NOT NULL,
+  since DOUBLE PRECISION NOT NULL,
+  overdue_at DOUBLE PRECISION,
+  announced SMALLINT NOT NULL,
+  answered_by CHAR(64),
+  PRIMARY KEY (adaptor, reply_id)
+)""",
+        "CREATE INDEX IF NOT EXISTS adaptor_owed_event ON adaptor_owed (adaptor, event_hash)",
+        f"CREATE INDEX IF NOT EXISTS adaptor_owed_open ON adaptor_owed (adaptor, answer_key, number) WHERE {OPEN}",
+        "CREATE UNIQUE INDEX IF NOT EXISTS adaptor_owed_answer ON adaptor_owed (adaptor, answered_by)",
+    ),
 }
 
 COLUMNS = (
@@ -117,6 +135,21 @@ INTERVENE = (
     "UPDATE adaptor_ledger SET state = :state, attempts = :attempts, unsent = :unsent, replies = :replies, "
     "evidence = :evidence, due_at = :due_at, decisions = :decisions, updated_at = :updated_at "
     f"WHERE {ROW} AND state = :seen_state AND token = :seen_token"
+)
+OWE = (
+    "INSERT INTO adaptor_owed (adaptor, reply_id, event_hash, answer_key, number, since, overdue_at, announced) "
+    "VALUES (:adaptor, :reply_id, :event_hash, :answer_key, :number, :since, :overdue_at, 0) ON CONFLICT DO NOTHING"
+)
+ANSWERED = (
+    f"UPDATE adaptor_owed SET answered_by = :answered_by WHERE adaptor = :adaptor AND reply_id = :reply_id AND {OPEN}"
+)
+COMPLETE = (
+    "UPDATE adaptor_ledger SET replies = :replies, unsent = 1, token = :token, updated_at = :updated_at "
+    f"WHERE {ROW} AND token = :found"
+)
+NOT_OWED = (
+    "NOT EXISTS (SELECT 1 FROM adaptor_owed WHERE adaptor_owed.adaptor = adaptor_ledger.adaptor "
+    f"AND adaptor_owed.event_hash = adaptor_ledger.event_hash AND {OPEN})"
 )
 
 

@@ -16,16 +16,18 @@ from typing import Any
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger import schema
+from adapter_sdk.ledger import owed, schema
 from adapter_sdk.ledger.base import (
     ClaimRequest,
     Decision,
     Entry,
+    Owed,
     Place,
     Record,
     Reply,
     State,
     Verdict,
+    to_send,
 )
 from adapter_sdk.ledger.claiming import Claiming
 from adapter_sdk.ledger.codec import pack_message, pack_replies
@@ -147,10 +149,15 @@ class SqlLedger:
         ]
         if not values:
             return []
-        changed = rows.run(schema.RECORD, values)
-        if changed in (0, len(values)):
+        kept = self._kept(table, rows.run(schema.RECORD, values), records)
+        ended = [(record.key, record.replies) for record, is_kept in zip(records, kept, strict=True) if is_kept]
+        owed.owe(table, ended, now)
+        return kept
+
+    def _kept(self, table: Table, changed: int, records: Sequence[Record]) -> list[bool]:
+        if changed in (0, len(records)):
             # None: a row that ended before, though by the same claim, must not let a second effect commit.
-            return [changed > 0] * len(values)
+            return [changed > 0] * len(records)
         # Rows with another token, or at an end already, were not changed; one look at each tells which.
         found = [table.get(record.key) for record in records]
         return [
@@ -237,7 +244,7 @@ class SqlLedger:
 
     def settle_applied(self, key: Key, decision: Decision, replies: tuple[Reply, ...]) -> Entry | None:
         """The doubtful effect happened; its replies are unsent."""
-        changes = {"state": State.APPLIED, "replies": replies, "unsent": bool(replies), "due_at": None}
+        changes = {"state": State.APPLIED, "replies": replies, "unsent": bool(to_send(replies)), "due_at": None}
         return self._intervene(key, State.IN_DOUBT, decision, **changes)
 
     def settle_not_applied(self, key: Key, decision: Decision, evidence: Mapping[str, Any]) -> Entry | None:
@@ -254,19 +261,25 @@ class SqlLedger:
             decisions = (*found.decisions, decision)
             entry = replace(found, **changes, decisions=decisions, updated_at=decision.at)
             seen = {"seen_state": expected, "seen_token": found.token}
-            return entry if table.rows.run(schema.INTERVENE, [{**row_of(entry, self.adaptor), **seen}]) else None
+            if not table.rows.run(schema.INTERVENE, [{**row_of(entry, self.adaptor), **seen}]):
+                return None
+            if entry.state is State.APPLIED:
+                owed.owe(table, [(key, entry.replies)], decision.at)
+            return entry
 
     def purge(self, before: float, limit: int) -> int:
         """Forget at most `limit` events that were applied or discarded before that time."""
         values = {"adaptor": self.adaptor, "before": before, "limit": limit}
         oldest = (
             f"SELECT event_hash FROM adaptor_ledger WHERE adaptor = :adaptor AND {schema.ENDED} AND unsent = 0 "
-            f"AND updated_at < :before ORDER BY updated_at LIMIT :limit{self.database.passing_over_locked}"
+            f"AND updated_at < :before AND {schema.NOT_OWED} "
+            f"ORDER BY updated_at LIMIT :limit{self.database.passing_over_locked}"
         )
         with self.database.transaction() as rows:
             found = [{"adaptor": self.adaptor, "event_hash": row[0]} for row in rows.fetch(oldest, values)]
             if found:
                 rows.run(f"DELETE FROM adaptor_ledger WHERE {schema.ROW}", found)
+                rows.run(f"DELETE FROM adaptor_owed WHERE {schema.ROW}", found)
         return len(found)
 
     def counts(self) -> dict[State, int]:
@@ -277,6 +290,29 @@ class SqlLedger:
                 {"adaptor": self.adaptor},
             )
         return {State(state): count for state, count in found}
+
+    @contextmanager
+    def answering(self) -> Iterator[owed.AnsweringTable]:
+        """A commit in which answers are completed."""
+        with self._table() as table:
+            yield owed.AnsweringTable(table, self.adaptor, self.clock)
+
+    def owed(self, limit: int, due_before: float = math.inf, *, unannounced: bool = False) -> list[Owed]:
+        """Replies that are owed, longest first."""
+        with self.database.transaction() as rows:
+            return owed.listed(rows, self.adaptor, limit, due_before, unannounced=unannounced)
+
+    def owed_count(self) -> int:
+        """How many replies are owed."""
+        with self.database.transaction() as rows:
+            return owed.count(rows, self.adaptor)
+
+    def announced(self, reply_ids: Sequence[str]) -> None:
+        """The broker has confirmed that these replies are overdue."""
+        values = [{"adaptor": self.adaptor, "reply_id": reply_id} for reply_id in reply_ids]
+        said = "UPDATE adaptor_owed SET announced = 1 WHERE adaptor = :adaptor AND reply_id = :reply_id"
+        with self.database.transaction() as rows:
+            rows.run(said, values)
 
     @contextmanager
     def _table(self, *, lazy: bool = False) -> Iterator[Table]:

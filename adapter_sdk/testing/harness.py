@@ -152,7 +152,7 @@ class AdaptorHarness:
 
     def _with_replies(self) -> Topology:
         """The adaptor's topology, and a queue for every reply type that its handlers declare."""
-        kinds = {reply.event_type or "" for spec in self._adaptor._handlers.values() for reply in spec.replies}
+        kinds = {reply.event_type or "" for spec in self._adaptor._handlers.values() for reply in spec.all_replies}
         bindings = [Binding(self.settings.broker.exchange, _REPLIES, kind) for kind in sorted(kinds)]
         return Topology(
             exchanges=self._topology.exchanges,
@@ -178,7 +178,7 @@ class AdaptorHarness:
 
     def _typed(self, message: Message) -> Event[Any]:
         opened = open_envelope(message, Limits())
-        kinds = (reply for spec in self._adaptor._handlers.values() for reply in spec.replies)
+        kinds = (reply for spec in self._adaptor._handlers.values() for reply in spec.all_replies)
         return opened.validate(next(kind for kind in kinds if kind.event_type == opened.type))
 
     def _wait(self, condition: Callable[[], bool], timeout: float, what: str) -> None:

@@ -15,7 +15,7 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, InDoubt
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.handlers import HandlerSpec
-from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State
+from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State, to_send
 from adapter_sdk.ledger.shared import PostgresOwner, SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
@@ -210,8 +210,8 @@ class SqlFamily(DatabaseFamily):
     ) -> None:
         transaction.check(connection)
         records = [
-            Record(key=claim.key, token=claim.token, state=State.APPLIED, replies=replies, unsent=bool(replies))
-            for claim, replies in zip(claims, made, strict=True)
+            Record(key=claim.key, token=claim.token, state=State.APPLIED, replies=sealed, unsent=bool(to_send(sealed)))
+            for claim, sealed in zip(claims, made, strict=True)
         ]
         kept = self._ledger.record_in(SharedRows(connection), records, self._ledger.clock())
         if not all(kept):

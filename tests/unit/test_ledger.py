@@ -134,7 +134,7 @@ class TestTroubleWithTheFile:
             rows.run("UPDATE adaptor_sequence SET last = 99 WHERE name = 'schema version'", [{}])
         ledger.close()
         for _ in range(2):
-            with pytest.raises(ConfigError, match="schema version 99; this toolkit has 2"):
+            with pytest.raises(ConfigError, match="schema version 99; this toolkit has 3"):
                 ledger.open()
             ledger.close()
 

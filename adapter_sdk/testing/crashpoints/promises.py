@@ -58,8 +58,9 @@ def _faults(event: Event[Any], findings: Findings, family: Family[Any]) -> Itera
 
 def _reply_faults(event: Event[Any], findings: Findings, adaptor: type[Adaptor]) -> Iterator[str]:
     entry = findings.entries.get(event.key)
-    count = len(entry.replies) if entry is not None and entry.state is State.APPLIED else 0
-    wanted = {reply_id(adaptor.name, event.key, position) for position in range(count)}
+    replies = entry.replies if entry is not None and entry.state is State.APPLIED else ()
+    out = [position for position, reply in enumerate(replies) if reply.owed is None]
+    wanted = {reply_id(adaptor.name, event.key, position) for position in out}
     came: dict[str | None, set[bytes]] = {}
     for message in findings.replies.get(event.id, ()):
         came.setdefault(message.message_id, set()).add(message.body)

@@ -13,7 +13,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.events import Event, EventData, Key
 from adapter_sdk.family import Family
-from adapter_sdk.ledger.base import Entry, Ledger, State
+from adapter_sdk.ledger.base import Entry, Ledger, State, to_send
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.ordering import declared_order
 from adapter_sdk.runner import ledger_of
@@ -106,7 +106,7 @@ class Broker:
 
     def open(self, topology: Topology) -> None:
         """Make the adaptor's queues, and one for its replies."""
-        kinds = {reply.event_type or "" for spec in self._adaptor._handlers.values() for reply in spec.replies}
+        kinds = {reply.event_type or "" for spec in self._adaptor._handlers.values() for reply in spec.all_replies}
         self.transport.open()
         self.transport.declare(
             replace(
@@ -231,7 +231,7 @@ class Trial:
 
     def _replies(self, broker: Broker, entries: Mapping[Key, Entry]) -> dict[str, list[Message]]:
         """The replies that came, once each that the ledger has is among them or a moment has passed."""
-        wanted = {reply.id for entry in entries.values() for reply in entry.replies}
+        wanted = {reply.id for entry in entries.values() for reply in to_send(entry.replies)}
         deadline = time.monotonic() + 2.0
         while True:
             found = {key.id: broker.replies_to(key.id) for key in entries}

@@ -1,0 +1,75 @@
+"""The collector: looks every few seconds for answers, and for replies that are overdue, on a thread of its own."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from adapter_sdk.answering import AnswerDesk
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, LedgerError
+from adapter_sdk.family import Family
+from adapter_sdk.overdue import Overdue
+
+log = structlog.get_logger("adaptor")
+
+
+class Collector:
+    """Has the family look for answers, `every` so many seconds, where a handler's reply can come later.
+
+    What is wrong with backend, broker or ledger goes to `on_trouble` and ends it: the session begins anew. Anything
+    else, such as a statement that the database does not understand, is logged, and the next look comes all the same.
+    """
+
+    def __init__(
+        self,
+        family: Family[Any],
+        desk: AnswerDesk,
+        overdue: Overdue,
+        *,
+        every: float,
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self._family = family
+        self._desk = desk
+        self._overdue = overdue
+        self._every = every
+        self._on_trouble = on_trouble
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look, if there can be anything."""
+        adaptor = self._family.adaptor
+        if any(handler.answers for handler in adaptor._handlers.values()):
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name=f"{adaptor.name}-collector", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; returns when the present look has ended."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        structlog.contextvars.bind_contextvars(adaptor=self._family.adaptor.name)
+        while not self._stopping.is_set():
+            try:
+                self._look(lambda: self._family.collect(self._desk))
+                self._look(self._overdue.look)
+            except (BackendUnavailable, BrokerError, LedgerError) as trouble:
+                self._on_trouble(trouble)
+                return
+            self._stopping.wait(self._every)
+
+    def _look(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except (BackendUnavailable, BrokerError, LedgerError):
+            raise
+        except AdaptorError as error:
+            log.error("answers not collected", error=str(error))  # noqa: TRY400 - foreseen: its sentence says it all
+        except Exception as error:
+            log.exception("answers not collected", error=f"{type(error).__name__}: {error}")
