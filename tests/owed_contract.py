@@ -70,7 +70,7 @@ class OwedContract:
         assert store.owed_count() == 1
 
     def test_an_answer_completes_the_oldest(self, store: SqlLedger) -> None:
-        """The reply takes the place of the owed one, unsent, under a new token; the next answer is for the next event."""
+        """The reply takes the place of the owed one, unsent, under a new token; the next one is the next event's."""
         self.applied(store, ("z", [GIVEN, owed(1)]), ("a", [owed(2)]), ("b", [owed(3, "o-2")]))
         with store.answering() as table:
             found = table.oldest("shop.placed", "o-1")
