@@ -5,14 +5,9 @@ from collections.abc import Callable, Iterable
 from pydantic import ValidationError
 
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.delimited import Delimited
-from adaptors.files.formats.fixed_width import FixedWidth
-from adaptors.files.formats.json_lines import JsonLines
+from adaptors.files.formats.parts import JOINED
 from adaptors.files.formats.record import Record, explain
 from adaptors.files.totals import Totals
-
-_JOINED = (FixedWidth, Delimited, JsonLines)
-"""The formats of which a file may hold records of several classes, one after the other."""
 
 
 class Drop:
@@ -90,7 +85,7 @@ def _encoded(records: list[Record], *, joined: bool) -> bytes:
     first = records[0]
     if not isinstance(first, Record):
         raise FormatError(f"write takes records; for a {type(first).__name__} see write_bytes and write_text")
-    if joined and not isinstance(first, _JOINED):
-        names = ", ".join(kind.__name__ for kind in _JOINED)
+    if joined and not isinstance(first, JOINED):
+        names = ", ".join(kind.__name__ for kind in JOINED)
         raise FormatError(f"header and trailer go with {names}; a {type(first).__name__} is a whole file")
     return type(first).encode_all(records)

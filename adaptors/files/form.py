@@ -43,7 +43,7 @@ class Form:
             faults += error.faults
         try:
             sample, form = (names.sample(), names.form) if names else ("X", "any")
-            markers = Markers(_markers(marker), form, sample, f"{where}.marker")
+            markers = Markers(markers_of(marker), form, sample, f"{where}.marker")
         except ConfigError as error:
             faults += error.faults
         if faults or names is None or markers is None:
@@ -56,7 +56,8 @@ class Form:
         return self.markers.need_name and self.file_name.uses_sequence
 
 
-def _markers(declared: DeclaredMarkers) -> Sequence[Marker]:
+def markers_of(declared: DeclaredMarkers) -> Sequence[Marker]:
+    """The markers that a class declares, in whatever way."""
     if declared is None:
         return ()
     if isinstance(declared, str):

@@ -68,6 +68,11 @@ class Markers:
         return bool(self._markers)
 
     @property
+    def end_files(self) -> bool:
+        """Whether one is dropped after its file, and so tells that the file is whole."""
+        return self._before < len(self._markers)
+
+    @property
     def need_name(self) -> bool:
         """Whether the content of one depends on the name of the file."""
         return any(field in _NAMES for marker in self._markers for field in _fields(marker.content))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationError
 
 from adapter_sdk.errors import ConfigError
-from adaptors.files.errors import FormatError
+from adaptors.files.errors import FormatError, Place
 from adaptors.files.formats.charset import codec_of, named
 from adaptors.files.formats.declared import DeclaredRecord, Form
 from adaptors.files.formats.dialect import Bare, Dialect, Row
@@ -25,6 +25,7 @@ from adaptors.files.formats.record import (
     hexed,
     label,
     numbered,
+    place_of,
     shown,
 )
 from adaptors.files.formats.scalars import Reader, reader_of, to_text, unwrap
@@ -156,7 +157,7 @@ class _Table(Form):
                 except _Unreadable as error:
                     start, end = (self._offset(text[:at], data) for at in (row.start, row.end))
                     where = f"{cls.__name__} record {number} (line {row.line}, at byte {start})"
-                    yield BadRecord(number, start, data[start:end], FormatError(f"{where}{error}"))
+                    yield BadRecord(number, start, data[start:end], FormatError(f"{where}{error}", error.place))
         except csv.Error as error:
             raise FormatError(f"{cls.__name__}: {error}") from error
 
@@ -184,7 +185,7 @@ class _Table(Form):
         if len(texts) != len(self.columns):
             raise _Unreadable(f" has {len(texts)} columns, and {len(self.columns)} are declared: {shown(texts)}")
         if not clean and (at := next((n for n, text in enumerate(texts) if _UNDECODED.search(text)), None)) is not None:
-            raise _Unreadable(f"{self._place(at, texts[at])} is not {self.encoding}")
+            raise _Unreadable(f"{self._place(at, texts[at])} is not {self.encoding}", Place(self.columns[at].name))
         values = {column.name: self._value(column, text) for column, text in zip(self.columns, texts, strict=True)}
         try:
             return cls.model_validate(values)
@@ -192,7 +193,7 @@ class _Table(Form):
             first, *others = faults_of(error)
             at = next((n for n, column in enumerate(self.columns) if column.name == first.field), None)
             place = ":" if at is None else f"{self._place(at, texts[at])}:"
-            raise _Unreadable(f"{place} {'; '.join([first.reason, *map(str, others)])}") from error
+            raise _Unreadable(f"{place} {'; '.join([first.reason, *map(str, others)])}", place_of(error)) from error
 
     def _value(self, column: _Column, text: str) -> object:
         if column.optional and text == self.dialect.null:
@@ -209,6 +210,10 @@ class _Table(Form):
 
 class _Unreadable(Exception):
     """A row that is no record; the text goes on from where it stands in the file."""
+
+    def __init__(self, text: str, place: Place | None = None) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 def _columns(cls: type[Record], faults: list[str]) -> Iterator[_Column]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from adapter_sdk.errors import ConfigError
-from adaptors.files.errors import FormatError
+from adaptors.files.errors import FormatError, Place
 from adaptors.files.formats.charset import Charset, Overpunch
 from adaptors.files.formats.composition import Composition, compose
 from adaptors.files.formats.declared import DeclaredRecord, Form
@@ -80,6 +80,20 @@ class FixedWidth(DeclaredRecord):
         assert isinstance(form, _Layout)
         return form.fields.high
 
+    @classmethod
+    def _fixed_length(cls) -> int | None:
+        """Bytes of each record, without its line end, None where they vary."""
+        form = cls._ready()
+        assert isinstance(form, _Layout)
+        return form.fields.high if form.fields.low == form.fields.high and not cls._options.short_lines else None
+
+    @classmethod
+    def _framed(cls, raw: bytes) -> bytes:
+        """The file of one record of these bytes, even if they are none that it could have."""
+        form = cls._ready()
+        assert isinstance(form, _Layout)
+        return raw + cls._options.line_end if cls._options.short_lines else form.framing.join([raw])
+
 
 @dataclass(frozen=True, slots=True)
 class _Layout(Form):
@@ -123,7 +137,8 @@ class _Layout(Form):
 
 def _error(where: str, misfit: Misfit) -> FormatError:
     field = f", field {misfit.path}" if misfit.path else ""
-    return FormatError(f"{where}{field} (offset {misfit.offset}, length {misfit.length}): {misfit}")
+    place = Place(misfit.path, misfit.offset, misfit.length) if misfit.path else None
+    return FormatError(f"{where}{field} (offset {misfit.offset}, length {misfit.length}): {misfit}", place)
 
 
 def _faults(options: _Options, composition: Composition) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from adapter_sdk.errors import MalformedEvent
 from adapter_sdk.strict_json import parse_json
 from adaptors.files.errors import FormatError
-from adaptors.files.formats.record import BadRecord, Record, explain, hexed, numbered
+from adaptors.files.formats.record import BadRecord, Record, explain, hexed, numbered, place_of
 
 _MAX_DEPTH = 100
 
@@ -35,7 +35,9 @@ class JsonLines(Record):
                 # pydantic's own parser would take the last of two equal names, and make a float of each fraction.
                 yield cls.model_validate_json(pydantic_core.to_json(parse_json(line, _MAX_DEPTH)))
             except ValidationError as error:
-                yield BadRecord(number, start, line, FormatError(f"{where}: {explain(error)} ({hexed(line)})"))
+                yield BadRecord(
+                    number, start, line, FormatError(f"{where}: {explain(error)} ({hexed(line)})", place_of(error))
+                )
             except MalformedEvent as error:
                 why = str(error).replace("the body", "it")
                 yield BadRecord(number, start, line, FormatError(f"{where}: {why} ({hexed(line)})"))

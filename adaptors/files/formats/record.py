@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from adapter_sdk.errors import ConfigError
-from adaptors.files.errors import FormatError
+from adaptors.files.errors import FormatError, Place
 
 RecordT = TypeVar("RecordT", bound="Record")
 
@@ -80,7 +80,7 @@ def validated(cls: type[RecordT], values: dict[str, Any], where: str) -> RecordT
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        raise FormatError(f"{where}: {explain(error)}") from error
+        raise FormatError(f"{where}: {explain(error)}", place_of(error)) from error
 
 
 class Fault(NamedTuple):
@@ -107,6 +107,12 @@ def faults_of(error: ValidationError) -> list[Fault]:
 def explain(error: ValidationError) -> str:
     """Each field at fault with the reason and the value, in one line."""
     return "; ".join(map(str, faults_of(error)))
+
+
+def place_of(error: ValidationError) -> Place | None:
+    """The first field at fault."""
+    first = faults_of(error)[0].field
+    return Place(first) if first else None
 
 
 def shown(value: object) -> str:

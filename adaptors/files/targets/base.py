@@ -4,8 +4,9 @@ A target gives two folders, both open: staging, which no reader watches, and the
 them stands in `Folder`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import PurePath
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 WRITING = ".w"
@@ -17,6 +18,18 @@ class NewFile(NamedTuple):
 
     name: str
     data: bytes
+
+
+UNKNOWN = -1
+"""The size of a file that is there, from a server that does not tell it."""
+
+
+class Listed(NamedTuple):
+    """A file as a folder lists it: bytes or UNKNOWN, and when it was changed, in seconds by the clock of the target."""
+
+    name: str
+    size: int
+    changed: float | None
 
 
 class Folder(Protocol):
@@ -52,6 +65,14 @@ class Folder(Protocol):
 
     def remove(self, name: str) -> None:
         """Delete a file."""
+        ...
+
+    def files(self) -> Iterator[Listed]:
+        """The files directly in it; folders and links are none, as far as the target tells."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file."""
         ...
 
     def digest(self, name: str) -> tuple[int, str]:
@@ -99,6 +120,18 @@ class Target(Protocol):
 
     def folders(self) -> AbstractContextManager[tuple[Folder, Folder]]:
         """Staging and drop, open until the block ends. Raises OSError, or ConfigError where a login is refused."""
+        ...
+
+    def others(self, folders: Sequence[PurePath]) -> AbstractContextManager[Sequence[Folder]]:
+        """Other folders on the same target, open until the block ends. Raises as `folders` does."""
+        ...
+
+    def check_others(self, folders: Mapping[str, PurePath]) -> list[str]:
+        """Faults of folders that `others` would open, by the settings that name them, as `check` finds them."""
+        ...
+
+    def make_folder(self, folder: PurePath) -> None:
+        """Make a folder where there is none. Raises as `folders` does."""
         ...
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ import errno
 import ftplib
 import os
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Any
 from adapter_sdk.errors import ConfigError
 from adaptors.files.location import Location
 from adaptors.files.settings import FileSettings
-from adaptors.files.targets.session import UNKNOWN
+from adaptors.files.targets.base import UNKNOWN, Listed
 
 _FULL = ("452", "552")
 _LINE_LOST = ("421", "425", "426", "530")
@@ -137,14 +136,18 @@ class FtpSession:
         with self._answers():
             self._ftp.delete(path)
 
-    def ages(self, folder: str) -> Iterator[tuple[str, float]]:
-        if not self._lists_facts:
-            return
+    def files(self, folder: str) -> Iterator[Listed]:
+        """As MLSD lists them; where the server does not know it, by name, and each is asked for its size."""
         with self._answers():
-            for name, facts in self._ftp.mlsd(folder):
-                if "modify" in facts:
-                    modified = datetime.strptime(facts["modify"][:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-                    yield name, time.time() - modified.timestamp()
+            if self._lists_facts:
+                for name, facts in self._ftp.mlsd(folder):
+                    if facts.get("type", "file") == "file":
+                        yield Listed(name, int(facts.get("size", UNKNOWN)), _moment(facts.get("modify")))
+                return
+            for name in self._names(folder):
+                size = self.size(f"{folder.rstrip('/')}/{name}")
+                if size is not None:
+                    yield Listed(name, size, None)
 
     def is_folder(self, path: str) -> bool:
         with self._answers():
@@ -216,6 +219,11 @@ class FtpSession:
         except TimeoutError:
             self.broken = True
             raise
+
+
+def _moment(text: str | None) -> float | None:
+    """Seconds since the epoch, of a time as RFC 3659 writes it."""
+    return datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp() if text else None
 
 
 class _Tls(ftplib.FTP_TLS):

@@ -7,13 +7,13 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import ClassVar, Literal
 
 from adapter_sdk.errors import BackendUnavailable
-from adaptors.files.targets.base import WRITING, NewFile
+from adaptors.files.targets.base import WRITING, Listed, NewFile
 from adaptors.files.targets.writing import Writing
 
 Sync = Literal["auto", "files", "volume"]
@@ -85,6 +85,19 @@ class LocalFolder:
     def remove(self, name: str) -> None:
         os.unlink(name, dir_fd=self.descriptor)
 
+    def files(self) -> Iterator[Listed]:
+        with os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.is_file(follow_symlinks=False):
+                        found = entry.stat(follow_symlinks=False)
+                        yield Listed(entry.name, found.st_size, found.st_mtime)
+
+    def read(self, name: str) -> bytes:
+        """As asked for; a link is not followed."""
+        with os.fdopen(os.open(name, _READ, dir_fd=self.descriptor), "rb") as file:
+            return file.read()
+
     def digest(self, name: str) -> tuple[int, str]:
         """As asked for; a link is not followed, and a folder is no file: OSError with ELOOP, EISDIR."""
         descriptor = os.open(name, _READ, dir_fd=self.descriptor)
@@ -103,7 +116,7 @@ class LocalFolder:
     def identity(self) -> str:
         """A random text in a file of the folder."""
         with suppress(FileNotFoundError):
-            return self._read(_IDENTITY)
+            return self.read(_IDENTITY).decode("ascii")
         fresh = f"{_IDENTITY}.{uuid.uuid4().hex}{WRITING}"
         descriptor = self.create(fresh, uuid.uuid4().hex.encode())
         try:
@@ -115,7 +128,7 @@ class LocalFolder:
         except FileExistsError:
             self.remove(fresh)
         self.sync()
-        return self._read(_IDENTITY)
+        return self.read(_IDENTITY).decode("ascii")
 
     def in_place(self) -> bool:
         try:
@@ -128,11 +141,6 @@ class LocalFolder:
             if name.startswith(prefix) and name.endswith(WRITING):
                 with suppress(FileNotFoundError):
                     yield name, time.time() - os.stat(name, dir_fd=self.descriptor).st_mtime
-
-    def _read(self, name: str) -> str:
-        descriptor = os.open(name, _READ, dir_fd=self.descriptor)
-        with os.fdopen(descriptor, encoding="ascii") as file:
-            return file.read()
 
 
 class LocalTarget:
@@ -164,6 +172,26 @@ class LocalTarget:
     def folders(self) -> Iterator[tuple[LocalFolder, LocalFolder]]:
         with open_folder(self._staging, self._sync) as staging, open_folder(self._drop) as drop:
             yield staging, drop
+
+    @contextmanager
+    def others(self, folders: Sequence[PurePath]) -> Iterator[Sequence[LocalFolder]]:
+        with ExitStack() as stack:
+            yield [stack.enter_context(open_folder(Path(folder))) for folder in folders]
+
+    def check_others(self, folders: Mapping[str, PurePath]) -> list[str]:
+        """Whether they can be written, and are on one volume: the first one's."""
+        paths = {name: Path(folder) for name, folder in folders.items()}
+        if faults := [fault for name, path in paths.items() for fault in _access_faults(path, name)]:
+            return faults
+        first, *others = paths.items()
+        return [
+            f"[files] {name}: {path} is on another volume than {first[0]}, {first[1]}; a rename needs one volume"
+            for name, path in others
+            if path.stat().st_dev != first[1].stat().st_dev
+        ]
+
+    def make_folder(self, folder: PurePath) -> None:
+        Path(folder).mkdir(exist_ok=True)
 
     def close(self) -> None:
         """Nothing is held between two uses."""

@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePath, PurePosixPath
 from typing import ClassVar, Protocol
@@ -13,9 +14,9 @@ import structlog
 
 from adapter_sdk.errors import BackendUnavailable
 from adaptors.files.location import Location
-from adaptors.files.targets.base import WRITING, NewFile
+from adaptors.files.targets.base import UNKNOWN, WRITING, Listed, NewFile
 from adaptors.files.targets.pool import SessionPool
-from adaptors.files.targets.session import UNKNOWN, Session
+from adaptors.files.targets.session import Session
 
 log = structlog.get_logger("adaptor")
 
@@ -74,6 +75,12 @@ class RemoteFolder:
     def remove(self, name: str) -> None:
         self._session.delete(self._path(name))
 
+    def files(self) -> Iterator[Listed]:
+        return self._session.files(self._folder)
+
+    def read(self, name: str) -> bytes:
+        return b"".join(self._session.read(self._path(name)))
+
     def digest(self, name: str) -> tuple[int, str]:
         size, sha256 = 0, hashlib.sha256()
         for block in self._session.read(self._path(name)):
@@ -100,9 +107,9 @@ class RemoteFolder:
         return self._session.is_folder(self._folder)
 
     def half_written(self, prefix: str) -> Iterator[tuple[str, float]]:
-        for name, age in self._session.ages(self._folder):
-            if name.startswith(prefix) and name.endswith(WRITING):
-                yield name, age
+        for name, _, changed in self._session.files(self._folder):
+            if name.startswith(prefix) and name.endswith(WRITING) and changed is not None:
+                yield name, time.time() - changed
 
     def overwrites(self) -> bool:
         """Whether the server renames a file over another, found out with two files of our own."""
@@ -122,7 +129,7 @@ class RemoteFolder:
         return True
 
     def _text(self, name: str) -> str:
-        return b"".join(self._session.read(self._path(name))).decode("ascii", "replace")
+        return self.read(name).decode("ascii", "replace")
 
     def _path(self, name: str) -> str:
         return f"{self._folder.rstrip('/')}/{name}"
@@ -216,6 +223,20 @@ class RemoteTarget:
     def folders(self) -> Iterator[tuple[RemoteFolder, RemoteFolder]]:
         with self._pool.take() as session:
             yield self._folders(session)
+
+    @contextmanager
+    def others(self, folders: Sequence[PurePath]) -> Iterator[Sequence[RemoteFolder]]:
+        with self._pool.take() as session:
+            yield [RemoteFolder(session, self._location, str(folder), self._looks) for folder in folders]
+
+    def check_others(self, folders: Mapping[str, PurePath]) -> list[str]:
+        """Whether they are there is seen only by connecting."""
+        return []
+
+    def make_folder(self, folder: PurePath) -> None:
+        with self._pool.take() as session:
+            if not session.is_folder(str(folder)):
+                session.make_folder(str(folder))
 
     def close(self) -> None:
         """Close the idle sessions."""

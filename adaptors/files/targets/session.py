@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-UNKNOWN = -1
-"""The size of a file that is there, from a server that does not tell it."""
+from adaptors.files.targets.base import Listed
 
 
 class Session(Protocol):
@@ -40,8 +39,8 @@ class Session(Protocol):
         """Delete a file."""
         ...
 
-    def ages(self, folder: str) -> Iterator[tuple[str, float]]:
-        """The files of a folder with the seconds since each was changed; none where the server cannot tell."""
+    def files(self, folder: str) -> Iterator[Listed]:
+        """The files of a folder. A server that does not tell sizes and times may also list what is no file."""
         ...
 
     def is_folder(self, path: str) -> bool:

@@ -2,12 +2,13 @@
 
 import logging
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import paramiko
+
+from adaptors.files.targets.base import UNKNOWN, Listed
 
 # What it says of a lost line, with a traceback, reaches the target as an error, and is said once.
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
@@ -102,11 +103,12 @@ class SftpSession:
         with self._answers():
             self._sftp.remove(path)
 
-    def ages(self, folder: str) -> Iterator[tuple[str, float]]:
+    def files(self, folder: str) -> Iterator[Listed]:
         with self._answers():
             for found in self._sftp.listdir_attr(folder):
-                if found.st_mtime is not None:
-                    yield found.filename, time.time() - found.st_mtime
+                if found.st_mode is None or stat.S_ISREG(found.st_mode):
+                    size = UNKNOWN if found.st_size is None else found.st_size
+                    yield Listed(found.filename, size, found.st_mtime)
 
     def is_folder(self, path: str) -> bool:
         with self._answers():

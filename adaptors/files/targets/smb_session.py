@@ -4,7 +4,6 @@ import errno
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -15,6 +14,7 @@ from smbprotocol.exceptions import SMBException, SMBOSError
 from smbprotocol.header import NtStatus
 
 from adaptors.files.location import Location
+from adaptors.files.targets.base import Listed
 
 # What it says of a lost line reaches the target as an error, and is said once.
 logging.getLogger("smbprotocol").setLevel(logging.CRITICAL)
@@ -80,10 +80,12 @@ class SmbSession:
         with self._answers():
             smbclient.remove(self._unc(path), **self._login)
 
-    def ages(self, folder: str) -> Iterator[tuple[str, float]]:
+    def files(self, folder: str) -> Iterator[Listed]:
         with self._answers(), smbclient.scandir(self._unc(folder), **self._login) as entries:
             for entry in entries:
-                yield entry.name, time.time() - entry.smb_info.last_write_time.timestamp()
+                if entry.is_file(follow_symlinks=False):
+                    found = entry.smb_info
+                    yield Listed(entry.name, found.end_of_file, found.last_write_time.timestamp())
 
     def is_folder(self, path: str) -> bool:
         with self._answers():
