@@ -32,6 +32,10 @@ class FileServer:
         place = f"{self.prefix}{drop.relative_to(self.root)}"
         return {"drop": f"{self.scheme}://{self.user}@127.0.0.1:{port or self.port}{place}", **self.login}
 
+    def path(self, folder: Path) -> str:
+        """What a setting calls a folder on the server of the drop."""
+        return f"{self.prefix.removeprefix('/~/')}{folder.relative_to(self.root)}"
+
 
 @contextmanager
 def on_sftp(run: Run, *options: str) -> Iterator[FileServer]:

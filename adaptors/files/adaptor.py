@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from adapter_sdk.adaptor import Adaptor
+from adaptors.files.answers.form import AnswerForm, read_forms
+from adaptors.files.answers.receiving import Receiving
 from adaptors.files.drop import Drop
 from adaptors.files.family import FileDropFamily, OverwritingDropFamily, RemoteDropFamily
 from adaptors.files.form import DeclaredMarkers, Form
@@ -29,6 +31,11 @@ class FileDropAdaptor(Adaptor):
     where the folder holds a file of that name: "error" sets the event aside, "same" takes equal content for done and
     sets the event aside otherwise, "replace" overwrites. `marker`, such as `"{stem}.OK"`, is the name of an empty file
     that is dropped after each file; a `Marker`, or several, may come before it, and hold its size or a checksum.
+
+    Answers come in files, in the folder `[files] answers`: `@pick.answer(key="order_id", files="CONF*.DAT")` marks the
+    method that takes their records. Other options: `marker`, as above, without which a file is whole when it has
+    rested; `header` and `trailer`, the classes of the first and the last record; `totals`, a function that says of the
+    `Totals` what the trailer must say, as a dict of its fields.
     """
 
     file_name: ClassVar[str | FileName] = ""
@@ -36,12 +43,14 @@ class FileDropAdaptor(Adaptor):
     marker: ClassVar[DeclaredMarkers] = None
 
     _handle_type = Drop
+    _takes_answers = True
     _settings_section = "files"
     _settings_model = FileSettings
 
     @classmethod
     def _check_class(cls) -> None:
         cls._form()
+        cls._answer_forms()
 
     @classmethod
     def _form(cls) -> Form:
@@ -57,4 +66,10 @@ class FileDropAdaptor(Adaptor):
     @classmethod
     def _family(cls, settings: Any) -> FileDropFamily:
         family = _FAMILIES[settings.drop.scheme] if isinstance(settings.drop, Location) else FileDropFamily
-        return family(cls._form(), target_of(settings))
+        target = target_of(settings)
+        forms = cls._answer_forms()
+        return family(cls._form(), target, Receiving(forms, settings, target) if forms else None)
+
+    @classmethod
+    def _answer_forms(cls) -> Sequence[AnswerForm]:
+        return read_forms([spec for handler in cls._handlers.values() for spec in handler.answers])

@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from adapter_sdk.answer_methods import AnswerSpec
+from adapter_sdk.answers import Answers
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, PermanentError, TransientError
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
+from adapter_sdk.transport.base import Message
+from adaptors.files.answers.receiving import Receiving
 from adaptors.files.drop import Drop
 from adaptors.files.failures import translate
 from adaptors.files.form import Form
@@ -46,13 +50,14 @@ class FileDropFamily(Family[Drop]):
     promise = "One whole file per event: a crash neither repeats a drop nor shows a part of a file."
     leaves_doubt = False
 
-    def __init__(self, form: Form, target: Target) -> None:
+    def __init__(self, form: Form, target: Target, receiving: Receiving | None = None) -> None:
         self._form = form
         self._target = target
+        self._receiving = receiving
 
     def check(self) -> list[str]:
-        """What can be seen of the target without connecting anywhere."""
-        return self._target.check()
+        """What can be seen of the target, and of the folder of answers, without connecting anywhere."""
+        return [*self._target.check(), *(self._receiving.check() if self._receiving is not None else ())]
 
     def open(self) -> None:
         """Make the default staging folder where it is missing, and sweep what a crash left half-written there."""
@@ -72,6 +77,16 @@ class FileDropFamily(Family[Drop]):
             probe(staging)
             if not drop.in_place():
                 raise BackendUnavailable(f"{drop.place} is not there")
+
+    def collect(self, answers: Answers) -> None:
+        """Look once for answer files."""
+        if self._receiving is not None:
+            self._receiving.collect(answers)
+
+    def read_answer(self, spec: AnswerSpec, message: Message) -> Any:
+        """The one record of the file that an answer is kept as."""
+        [record] = spec.record.decode_all(message.body)  # type: ignore[attr-defined]  # its form is read from a Record
+        return record
 
     @contextmanager
     def handle(self, claim: Claim, journal: Journal | None) -> Iterator[Drop]:

@@ -19,7 +19,7 @@ def _place(value: Any, info: ValidationInfo) -> Path | Location:
     return _PATH.validate_python(value, context=info.context)
 
 
-def _staging(value: Any, info: ValidationInfo) -> Path:
+def _beside_drop(value: Any, info: ValidationInfo) -> Path:
     """A path on the server, as it is; or one here."""
     on_server = isinstance(info.data.get("drop"), Location)
     return Path(str(value)) if on_server else _PATH.validate_python(value, context=info.context)
@@ -36,8 +36,27 @@ class FileSettings(Section):
     drop: Annotated[Path | Location, PlainValidator(_place)] = Field(
         description="a path, or sftp://, ftp://, ftps:// or smb://user@host/folder; /~/ is where a login begins"
     )
-    staging: Annotated[Path | None, PlainValidator(_staging)] = Field(
+    staging: Annotated[Path | None, PlainValidator(_beside_drop)] = Field(
         default=None, description="a path, on the server if the drop is there"
+    )
+    answers: Annotated[Path | None, PlainValidator(_beside_drop)] = Field(
+        default=None, description="the folder in which the backend leaves answer files; on the server if the drop is"
+    )
+    done: Annotated[Path | None, PlainValidator(_beside_drop)] = Field(
+        default=None, description="the folder for answer files that were taken; default: `done` in `answers`"
+    )
+    error: Annotated[Path | None, PlainValidator(_beside_drop)] = Field(
+        default=None, description="the folder for bad answer files and their reports; default: `error` in `answers`"
+    )
+    done_files: Literal["keep", "delete"] = Field(
+        default="keep", description="delete: an answer file is deleted in place of moved to `done`"
+    )
+    bad_records: Literal["file", "record"] = Field(
+        default="file",
+        description="file: nothing of a file with a bad record is taken; record: only the bad record is set aside",
+    )
+    stable: float = Field(
+        default=10.0, gt=0, description="seconds without a change after which an answer file without marker is whole"
     )
     sync: Literal["auto", "files", "volume"] = Field(
         default="auto",

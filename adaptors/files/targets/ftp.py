@@ -201,6 +201,8 @@ class FtpSession:
             if str(error).startswith(_NO_SUCH_COMMAND):
                 raise
             return []  # many servers say 550 of an empty folder
+        finally:
+            self._ftp.voidcmd("TYPE I")  # a listing is asked for in ASCII mode
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
