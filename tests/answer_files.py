@@ -127,11 +127,11 @@ class Site:
 
     def done(self) -> list[str]:
         """The files in done/."""
-        return sorted(path.name for path in (self.answers / "done").iterdir())
+        return sorted(path.name for path in self.answers.glob("done/*"))
 
     def error(self) -> list[str]:
         """The files in error/."""
-        return sorted(path.name for path in (self.answers / "error").iterdir())
+        return sorted(path.name for path in self.answers.glob("error/*"))
 
 
 @contextmanager

@@ -83,6 +83,6 @@ def test_without_a_marker_a_file_rests_before_it_is_read(site: Site, where: dict
 def test_a_server_that_tells_no_sizes_is_said_to_need_markers(site: Site, where: dict[str, Any]) -> None:
     """Since whether a file grows cannot be seen there, it is left alone."""
     site.deliver("CONF1.DAT", confirmations(("1", 1)))
-    with running(Warehouse, site, where), capture_logs() as lines:
+    with capture_logs() as lines, running(Warehouse, site, where):
         wait(lambda: [line for line in lines if "only a marker" in line.get("error", "")], "it was not said")
     assert site.waiting() == ["CONF1.DAT"]
