@@ -22,6 +22,7 @@ from adapter_sdk.family import Family
 from adapter_sdk.ledger.base import Answering, Decision, Entry, Ledger, Reply, State
 from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.owed import answers_of
 from adapter_sdk.loglines import error_text
 from adapter_sdk.outbox import Outbox
 from adapter_sdk.outcomes import reason_of
@@ -114,6 +115,8 @@ class AnswerDesk:
 
     def _reply_data(self, answer: Answer) -> EventData | Exception:
         """What the adaptor's method makes of an answer. It is not asked for the event, so it can be asked before."""
+        if isinstance(answer.record, Exception):
+            return answer.record
         try:
             return answer.spec.check_reply(getattr(self._adaptor, answer.spec.name)(answer.record))
         except Exception as error:  # noqa: BLE001  # the method's bug is the end of this answer alone
@@ -189,8 +192,3 @@ class AnswerDesk:
                 bug = None if isinstance(error, AdaptorError) else error
                 log.error("answer set aside", reason=reason_of(error), error=str(error), exc_info=bug, **facts)
         self._first_seen.pop(answer.id, None)
-
-
-def answers_of(adaptor: str) -> str:
-    """The source under which the ledger keeps answers that were set aside."""
-    return f"/adaptors/{adaptor}/answers"

@@ -21,20 +21,21 @@ class Answer:
     """One answer that the backend has left.
 
     `id` is its own, the same whenever it is found again (the digest of a file and the number of a record in it, the
-    content of a row), and different for every other answer of the adaptor. `record` is what the method is given,
-    `message` what is kept if it is set aside, `origin` says to people where it stood: "CONF0001.DAT record 3".
+    content of a row), and different for every other answer of the adaptor. `record` is what the method is given, or why
+    it cannot be read: then it is set aside. `message` is what is kept of it then, and `origin` says to people where it
+    stood: "CONF0001.DAT record 3".
     """
 
     id: str
     spec: AnswerSpec
-    record: BaseModel
+    record: BaseModel | Exception
     message: Message
     origin: str
 
     @property
     def key(self) -> str:
-        """The value of the record's key: an event whose reply is owed has the same."""
-        return str(getattr(self.record, self.spec.key))
+        """The value of the record's key, without the spaces that fill a column; that of its event is the same."""
+        return "" if isinstance(self.record, Exception) else str(getattr(self.record, self.spec.key)).strip()
 
 
 class Completion(Enum):

@@ -4,18 +4,23 @@ The ledger is changed first, in one step that holds only if the event is still a
 are published. If the broker fails in between, BrokerError is raised and the running adaptor publishes what is left.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.answering import AnswerDesk
+from adapter_sdk.answers import Completion
 from adapter_sdk.envelopes import Limits, describe, open_envelope
 from adapter_sdk.errors import AdaptorError, BrokerError, ConflictingEvent
 from adapter_sdk.events import Event, Key
 from adapter_sdk.family import Family
 from adapter_sdk.handlers import Answered, HandlerSpec
 from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply, to_send
+from adapter_sdk.ledger.owed import answers_of
+from adapter_sdk.outbox import Outbox
 from adapter_sdk.outcomes import reason_of
 from adapter_sdk.pending import Pending
 from adapter_sdk.replies import reply_message, seal
@@ -42,6 +47,29 @@ def replay(ledger: Ledger, transport: Transport, adaptor: str, key: Key, decisio
         return False
     _send(ledger, transport, entry, [_copy(adaptor, entry)])
     return True
+
+
+def is_answer(adaptor: str, entry: Entry) -> bool:
+    """Whether a dead letter is an answer that came later, and no event."""
+    return entry.key.source == answers_of(adaptor)
+
+
+def replay_answer(
+    ledger: Ledger, transport: Transport, exchange: str, family: Family[Any], entry: Entry, decision: Decision
+) -> str | None:
+    """Try an answer again that was set aside; its reply goes out. None if that is done, else why it is not."""
+    outbox = Outbox(
+        family.adaptor, ledger, transport.publish, exchange=exchange, replies_required=True, clock=time.time
+    )
+    try:
+        end = AnswerDesk(family.adaptor, ledger, outbox).replay(family, entry, decision)
+    except AdaptorError as error:
+        return f"{entry.key.id} is not replayed: {error}"
+    if end is Completion.UNMATCHED:
+        return f"{entry.key.id} is not replayed: no event is owed a reply under its key; see `adaptor owed list`"
+    if end is Completion.REFUSED:
+        return f"{entry.key.id} is not replayed: the adaptor's method still refuses it"
+    return None
 
 
 def settle_not_applied(

@@ -19,14 +19,17 @@ class Pending(Generic[ReplyT]):
     handler's `.answer` makes the reply from it. When `within` seconds have passed without an answer, one
     `reply.overdue` event goes out; the answer is taken all the same when it comes.
 
-    Raises InvalidReply if the key is not printable text of 1 to 255 characters, or `within` is not above 0.
+    Spaces around the key do not count. Raises InvalidReply if it is not printable text of 1 to 255 characters, or
+    `within` is not above 0.
     """
 
     key: str
     within: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.key, str) or not self.key.isprintable() or not 0 < len(self.key) <= LONGEST_KEY:
+        if not (
+            isinstance(self.key, str) and self.key.strip() and self.key.isprintable() and len(self.key) <= LONGEST_KEY
+        ):
             raise InvalidReply(f"Pending({self.key!r:.80}): give a key of 1 to {LONGEST_KEY} printable characters")
         if self.within is not None and not self.within > 0:
             raise InvalidReply(f"Pending({self.key!r}): within is {self.within}; give seconds above 0, or None")

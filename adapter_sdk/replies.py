@@ -44,7 +44,7 @@ def seal(adaptor: str, event: Event[EventData], data: Sequence[Answered], now: f
     for position, item in enumerate(data):
         id_ = reply_id(adaptor, event.key, position)
         if isinstance(item, Pending):
-            replies.append(Reply(id_, "", b"", Owing(item.key, item.within, extensions)))
+            replies.append(Reply(id_, "", b"", Owing(item.key.strip(), item.within, extensions)))
         else:
             replies.append(_seal(adaptor, id_, event.subject, extensions, item, now))
     return tuple(replies)

@@ -12,6 +12,7 @@ _COMMANDS = {
     "publish": ("adapter_sdk.cli.publish:publish", "Publish events, from files or from arguments."),
     "dead": ("adapter_sdk.cli.dead:dead", "List, show, replay and discard dead letters."),
     "doubt": ("adapter_sdk.cli.doubt:doubt", "List, show and resolve events in doubt."),
+    "owed": ("adapter_sdk.cli.owed:owed", "List the replies that wait for an answer of the legacy system."),
     "topology": ("adapter_sdk.cli.topology:topology", "Show or create what an adaptor needs on the broker."),
     "sql": ("adapter_sdk.cli.sql:sql", "Install the ledger's table in a backend database."),
 }

@@ -60,6 +60,8 @@ def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any
                 "event_type": spec.event_type,
                 "method": spec.name,
                 "replies": [kind.event_type for kind in spec.replies],
+                "owed": [kind.event_type for kind in spec.owed],
+                "answers": [answer.name for answer in spec.answers],
                 "where": repr(spec.options.where) if spec.options.where else None,
                 "verify": spec.verify,
                 "settle": spec.settle if spec.verify else None,
@@ -78,10 +80,7 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
         click.echo(f"order    {order}")
     click.echo()
     columns = ["EVENT TYPE", "HANDLER", "REPLIES"]
-    rows = [
-        [spec.event_type, spec.name, " | ".join(str(kind.event_type) for kind in spec.replies) or "-"]
-        for spec in adaptor._handlers.values()
-    ]
+    rows = [[spec.event_type, spec.name, _replies(spec)] for spec in adaptor._handlers.values()]
     if family:  # without its settings nobody knows
         columns.append("IN DOUBT")
         for row, spec in zip(rows, adaptor._handlers.values(), strict=True):
@@ -93,6 +92,11 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
     for fault in faults:
         click.echo(f"error: {fault}", err=True)
     click.echo("no faults found" if not faults else f"{len(faults)} fault(s)")
+
+
+def _replies(spec: HandlerSpec) -> str:
+    later = [f"{kind.event_type} (later)" for kind in spec.owed]
+    return " | ".join([*(str(kind.event_type) for kind in spec.replies), *later]) or "-"
 
 
 def _in_doubt(spec: HandlerSpec) -> str:

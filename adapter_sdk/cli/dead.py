@@ -138,10 +138,11 @@ def show(app: App, as_json: bool, ids: tuple[str, ...], source: str | None, body
 def replay(app: App, as_json: bool, choice: Choice, who: str, why: str) -> None:
     """Put dead letters back to work, with all their attempts anew. What was applied is never applied again.
 
-    A conflicting event cannot be replayed: with --all it is left out and named, and the exit status is 1.
+    A conflicting event cannot be replayed: with --all it is left out and named, and the exit status is 1. An answer
+    that was set aside is tried again at once; if no event is owed a reply under its key now, it stays what it is.
     """
+    from adapter_sdk.interventions import is_answer, replay_answer, why_not_replayed
     from adapter_sdk.interventions import replay as replay_one
-    from adapter_sdk.interventions import why_not_replayed
 
     with open_ledger(app) as ledger:
         entries = choice.entries(ledger, "replay")
@@ -151,7 +152,17 @@ def replay(app: App, as_json: bool, choice: Choice, who: str, why: str) -> None:
         entries = [entry for entry in entries if not why_not_replayed(entry)]
         with open_transport(app) as transport:
             decided = decision("replay", who, why)
-            done = [(entry, replay_one(ledger, transport, app.adaptor.name, entry.key, decided)) for entry in entries]
+            exchange = app.settings.broker.exchange
+            done = []
+            for entry in entries:
+                if not is_answer(app.adaptor.name, entry):
+                    done.append((entry, replay_one(ledger, transport, app.adaptor.name, entry.key, decided)))
+                    continue
+                refusal = replay_answer(ledger, transport, exchange, app.family, entry, decided)
+                if refusal is None:
+                    done.append((entry, True))
+                else:
+                    refused.append(refusal)
     report(done, as_json, "replayed")
     if refused:
         fail(FAILED, *refused)

@@ -1,6 +1,7 @@
 """`adaptor doctor`: does everything around the adaptor answer?"""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import click
 
@@ -83,18 +84,26 @@ def _ledger(app: App) -> str:
     counts = _counts(app)
     if counts is None:
         return f"{app.settings.ledger_path(app.adaptor.name)} is made at the first run"
-    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "empty"
+    standing = ", ".join(f"{count} {state}" for state, count in counts.events.items()) or "empty"
+    owed = f"; {counts.owed} replies owed" if counts.owed else ""
+    return standing + owed + (f"; {counts.set_aside} answers set aside" if counts.set_aside else "")
 
 
-def _counts(app: App) -> dict[State, int] | None:
-    """How many events stand in each state; None if there is no ledger yet."""
+class _Counts(NamedTuple):
+    events: dict[State, int]
+    owed: int
+    set_aside: int
+
+
+def _counts(app: App) -> _Counts | None:
+    """How many events stand in each state, and how it stands with answers; None if there is no ledger yet."""
     path = app.settings.ledger_path(app.adaptor.name)
     if app.family.ledger() is None and app.settings.ledger.url is None and not path.exists():
         return None
     ledger = app.ledger
     ledger.open()
     try:
-        return ledger.counts()
+        return _Counts(ledger.counts(), *ledger.answer_counts())
     finally:
         ledger.close()
 
@@ -104,6 +113,7 @@ def _events(app: App) -> str:
     name, transport = app.adaptor.name, app.transport()
     missing = transport.missing(plan(app.adaptor, app.settings))
     queued = 0 if name in missing else transport.depth(name)
-    counts = _counts(app) or {}
+    found = _counts(app)
+    counts = found.events if found else {}
     total = " + ".join([*(f"{count} {state}" for state, count in counts.items()), f"{queued} queued"])
     return f"{sum(counts.values()) + queued} = {total}"

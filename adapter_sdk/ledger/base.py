@@ -387,8 +387,8 @@ class Ledger(Journal, Protocol):
         """Replies that are owed, longest first; with a time, those due before it; or those not yet announced alone."""
         ...
 
-    def owed_count(self) -> int:
-        """How many replies are owed."""
+    def answer_counts(self) -> tuple[int, int]:
+        """How many replies are owed, and how many answers are dead letters. `counts` has events alone."""
         ...
 
     def announced(self, reply_ids: Sequence[str]) -> None:

@@ -132,6 +132,17 @@ def listed(rows: Rows, adaptor: str, limit: int, due_before: float, *, unannounc
     ]
 
 
-def count(rows: Rows, adaptor: str) -> int:
-    """How many replies are owed."""
-    return int(rows.fetch(f"SELECT COUNT(*) {_OPEN}", {"adaptor": adaptor})[0][0])
+def counts(rows: Rows, adaptor: str) -> tuple[int, int]:
+    """How many replies are owed, and how many answers are dead letters."""
+    values = {"adaptor": adaptor, "answers": answers_of(adaptor)}
+    set_aside = (
+        "adaptor = :adaptor AND state = 'dead' AND state <> 'applied' AND state <> 'claimed' AND source = :answers"
+    )
+    owed = rows.fetch(f"SELECT COUNT(*) {_OPEN}", {"adaptor": adaptor})
+    dead = rows.fetch(f"SELECT COUNT(*) FROM adaptor_ledger WHERE {set_aside}", values)
+    return int(owed[0][0]), int(dead[0][0])
+
+
+def answers_of(adaptor: str) -> str:
+    """The source under which answers are known, as events are under that of their producer."""
+    return f"/adaptors/{adaptor}/answers"

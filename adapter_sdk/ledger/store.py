@@ -286,8 +286,9 @@ class SqlLedger:
         """How many events stand in each state."""
         with self.database.transaction() as rows:
             found = rows.fetch(
-                "SELECT state, COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor GROUP BY state",
-                {"adaptor": self.adaptor},
+                "SELECT state, COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor AND source <> :answers "
+                "GROUP BY state",
+                {"adaptor": self.adaptor, "answers": owed.answers_of(self.adaptor)},
             )
         return {State(state): count for state, count in found}
 
@@ -302,10 +303,10 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return owed.listed(rows, self.adaptor, limit, due_before, unannounced=unannounced)
 
-    def owed_count(self) -> int:
-        """How many replies are owed."""
+    def answer_counts(self) -> tuple[int, int]:
+        """How many replies are owed, and how many answers are dead letters."""
         with self.database.transaction() as rows:
-            return owed.count(rows, self.adaptor)
+            return owed.counts(rows, self.adaptor)
 
     def announced(self, reply_ids: Sequence[str]) -> None:
         """The broker has confirmed that these replies are overdue."""

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import ClassVar
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from adapter_sdk.answers import Answers
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, ConfigError, InDoubt
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
@@ -19,6 +21,7 @@ from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State, to
 from adapter_sdk.ledger.shared import PostgresOwner, SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
+from adaptors.sql.answers import collect
 from adaptors.sql.batch import Batches, Stopped
 from adaptors.sql.connection import Connection, make_engine
 from adaptors.sql.dialects import HiddenEnd, dialect_of
@@ -35,6 +38,8 @@ Replies = tuple[Reply, ...]
 
 class DatabaseFamily(Family[Connection]):
     """Transactions in a database that SQLAlchemy reaches, each for as many events as may share one."""
+
+    _in_backend: ClassVar[bool] = False
 
     def __init__(self, settings: SqlSettings) -> None:
         self._settings = settings
@@ -57,6 +62,12 @@ class DatabaseFamily(Family[Connection]):
         except SQLAlchemyError as error:
             place = self._engine.url.render_as_string(hide_password=True)
             raise BackendUnavailable(f"{place}: {translate(error)}") from error
+
+    def collect(self, answers: Answers) -> None:
+        """Answer the rows that the backend has written, method by method."""
+        specs = [spec for handler in self.adaptor._handlers.values() for spec in handler.answers]
+        seconds = self._settings.timeout
+        collect(specs, answers, lambda: Transaction(self._engine, self._dialect, seconds), together=self._in_backend)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -173,6 +184,7 @@ class SqlFamily(DatabaseFamily):
 
     promise = "The effect happens once: it commits together with the record that it happened."
     leaves_doubt = False
+    _in_backend = True
 
     def __init__(self, name: str, settings: SqlSettings) -> None:
         super().__init__(settings)

@@ -124,11 +124,16 @@ def test_an_answer_becomes_the_reply_that_was_owed(post: type[Post]) -> None:
         harness.publish(event)
         entry = harness.wait_for(event, State.APPLIED)
         (owed,) = harness.ledger.owed(10)
-        assert (owed.event, owed.key, owed.correlation_id, harness.ledger.owed_count()) == (event.key, "o-1", "c-1", 1)
+        assert (owed.event, owed.key, owed.correlation_id, harness.ledger.answer_counts()[0]) == (
+            event.key,
+            "o-1",
+            "c-1",
+            1,
+        )
         assert [reply.owed is not None for reply in entry.replies] == [False, True]
         post.tray.append(Note(order_id="o-1", by="ann"))
         received, picked = harness.replies(2)
-        assert harness.ledger.owed_count() == 0
+        assert harness.ledger.answer_counts()[0] == 0
         wait_until(harness, lambda: not harness.ledger.unsent(1e12, 10))
     assert (received.id, picked.id) == (reply_id("store", event.key, 0), reply_id("store", event.key, 1))
     assert picked.data == Picked(order_id="o-1", by="ann")

@@ -1,0 +1,139 @@
+"""Answers in rows: what the backend writes later about an event, with the key that its reply is owed under.
+
+`@handler.answer(key="order_id", select="SELECT id, order_id, status FROM pick_answers WHERE taken = 0 ORDER BY id",
+taken="UPDATE pick_answers SET taken = 1 WHERE id = :id")`: each row that `select` finds is an answer. `taken` is run
+for a row that is done with, with the columns that it names, so that `select` does not find it again. A row is known
+again by all that was selected of it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pydantic_core
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapter_sdk.answer_methods import AnswerSpec
+from adapter_sdk.answers import Answer, Answers, Completion
+from adapter_sdk.envelopes import describe
+from adapter_sdk.errors import BackendUnavailable, ConfigError, InvalidData, PermanentError
+from adapter_sdk.ledger.database import Rows
+from adapter_sdk.transport.base import Message
+from adaptors.sql.failures import translate
+from adaptors.sql.transaction import Transaction
+
+_PAGE = 500
+"""Rows that are answered in one commit at most."""
+_JSON = "application/json"
+
+T = TypeVar("T")
+Run = Callable[[str, Mapping[str, Any]], int]
+"""Runs a statement with these parameters; how many rows it changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSource:
+    """Where the rows for one answer method are found, and how they are taken away."""
+
+    spec: AnswerSpec
+    select: str
+    taken: str
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: AnswerSpec) -> "RowSource":
+        """Read the options of `.answer`. Raises ConfigError."""
+        options = dict(spec.options)
+        select, taken = options.pop("select", None), options.pop("taken", None)
+        if options or not isinstance(select, str) or not isinstance(taken, str):
+            raise ConfigError(f"{spec.where_defined}: rows are answers: give `key`, `select` and `taken`, both SQL")
+        columns = tuple(text(taken).compile().params)
+        if not columns:
+            raise ConfigError(f"{spec.where_defined}: `taken` names no row; write `… WHERE id = :id` with its columns")
+        return cls(spec, select, taken, columns)
+
+    def answer(self, row: Mapping[str, Any]) -> Answer:
+        """The answer that a row is, whether it can be read or not. Raises PermanentError if `taken` lacks a column."""
+        if missing := [name for name in self.columns if name not in row]:
+            raise PermanentError(f"{self.spec.where_defined}: `taken` needs {', '.join(missing)}; select it, too")
+        body = pydantic_core.to_json(dict(sorted(row.items())), bytes_mode="base64", fallback=str)
+        place = ", ".join(f"{name}={row[name]}" for name in self.columns)
+        record: BaseModel | InvalidData
+        try:
+            record = self.spec.record.model_validate(dict(row))
+        except ValidationError as error:
+            record = InvalidData(describe(error, "the row"))
+        return Answer(
+            id=f"{self.spec.name}-{hashlib.sha256(body).hexdigest()[:32]}",
+            spec=self.spec,
+            record=record,
+            message=Message(body, content_type=_JSON),
+            origin=f"the row with {place}",
+        )
+
+    def take(self, rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion], run: Run) -> None:
+        """Mark the rows that are done with. Raises PermanentError, so that none is answered that cannot be marked."""
+        for row, completion in zip(rows, completions, strict=True):
+            if completion is Completion.EARLY:
+                continue
+            changed = self._translated(lambda: run(self.taken, {name: row[name] for name in self.columns}))  # noqa: B023
+            if not changed and completion is Completion.MATCHED:  # else another process may have taken it meanwhile
+                raise PermanentError(
+                    f"{self.spec.where_defined}: `taken` changes no row, so that `select` finds it again"
+                )
+
+    def find(self, transaction: Transaction) -> list[Mapping[str, Any]]:
+        """A page of rows. Raises BackendUnavailable, or PermanentError for a statement that does not work."""
+
+        def fetch() -> list[Mapping[str, Any]]:
+            with transaction.open() as connection:
+                return [dict(row) for row in connection.execute(text(self.select)).mappings().fetchmany(_PAGE)]
+
+        return self._translated(fetch)
+
+    def _translated(self, step: Callable[[], T]) -> T:
+        try:
+            return step()
+        except SQLAlchemyError as error:
+            meaning = translate(error)
+            if isinstance(meaning, BackendUnavailable):
+                raise meaning from error
+            raise PermanentError(f"{self.spec.where_defined}: {meaning}") from error
+
+
+def collect(
+    specs: Iterable[AnswerSpec], answers: Answers, transaction: Callable[[], Transaction], *, together: bool
+) -> None:
+    """Answer all rows that are there: with the marks in the ledger's own transaction if `together`, else marked after.
+
+    Raises BackendUnavailable, and PermanentError for statements that do not work.
+    """
+    for source in map(RowSource.of, specs):
+        while _answer_page(source, answers, transaction, together=together):
+            pass
+
+
+def _answer_page(
+    source: RowSource, answers: Answers, transaction: Callable[[], Transaction], *, together: bool
+) -> bool:
+    """Answer the first rows. True if there may be more behind them."""
+    rows = source.find(transaction())
+    if not rows:
+        return False
+    found = [source.answer(row) for row in rows]
+    if together:
+
+        def mark(ledger: Rows, completions: Sequence[Completion]) -> None:
+            source.take(rows, completions, lambda statement, values: ledger.run(statement, [values]))
+
+        completions = answers.complete(found, mark)
+    else:
+        completions = answers.complete(found)
+        with transaction().open() as connection:
+            source.take(
+                rows, completions, lambda statement, values: connection.execute(text(statement), values).rowcount
+            )
+    return len(rows) == _PAGE and Completion.EARLY not in completions
