@@ -11,7 +11,8 @@ from pika import spec
 from pika.channel import Channel
 
 from adapter_sdk.errors import BrokerError
-from adapter_sdk.transport.base import Delivery, OnDeliveries, OnLost
+from adapter_sdk.transport.base import Delivery, Message, OnDeliveries, OnLost
+from adapter_sdk.transport.rabbitmq.deliveries import Deliveries
 from adapter_sdk.transport.rabbitmq.encoding import to_message
 from adapter_sdk.transport.rabbitmq.failures import Translate
 from adapter_sdk.transport.rabbitmq.link import Link, fail, succeed
@@ -157,6 +158,7 @@ class ConsumingChannel:
             exclusive=consumer.queue == self._locked,
             callback=lambda _: succeed(started, None),
         )
+        self._link.connection.deliveries = Deliveries(self._channel.channel_number, self._tag, self._arrive)
         self._link.connection.ioloop.call_later(self._watch_every, partial(self._watch, self._tag))
 
     def _watch(self, tag: str) -> None:
@@ -171,18 +173,20 @@ class ConsumingChannel:
     def _on_message(
         self, _channel: Channel, method: spec.Basic.Deliver, properties: spec.BasicProperties, body: bytes
     ) -> None:
-        tag = method.delivery_tag or 0
-        if BARRIER in (properties.headers or {}):
+        message = to_message(method.exchange or "", method.routing_key or "", properties, body)
+        self._arrive(method.delivery_tag or 0, method.redelivered or False, message)
+
+    def _arrive(self, tag: int, redelivered: bool, message: Message) -> None:
+        if BARRIER in message.headers:
             self._channel.basic_ack(tag)
             return
         if not self._arrived:
             # Runs when the I/O loop has dispatched all that it has read: one hand-over for one read.
             self._link.connection.ioloop.call_later(0, self._hand_over)
         self._outstanding[tag] = None
-        message = to_message(method.exchange or "", method.routing_key or "", properties, body)
-        count = message.headers.get("x-delivery-count") if method.redelivered else 0
+        count = message.headers.get("x-delivery-count") if redelivered else 0
         receipt: Receipt = (self, tag)
-        self._arrived.append(Delivery(message, receipt, method.redelivered, count if isinstance(count, int) else None))
+        self._arrived.append(Delivery(message, receipt, redelivered, count if isinstance(count, int) else None))
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
@@ -194,6 +198,7 @@ class ConsumingChannel:
             succeed(ended, None)
             return
         self._asked = ended
+        self._link.connection.deliveries = None  # from now on pika gives back what comes
 
         def on_ended(_frame: object) -> None:
             self._hand_over()
@@ -229,7 +234,7 @@ class ConsumingChannel:
         return taken
 
     def _drop_consumer(self) -> None:
-        self._consumer = None
+        self._consumer = self._link.connection.deliveries = None
         self._channel._cancelled.update(self._channel.consumer_tags)  # type: ignore[attr-defined]  # pika's own list
 
     def _on_cancelled(self, _frame: object) -> None:
@@ -245,6 +250,7 @@ class ConsumingChannel:
     def _lose(self, error: Exception) -> None:
         """The consumer is no more. Who waits for an answer about it is told by that answer, else `on_lost` tells."""
         consumer, self._consumer = self._consumer, None
+        self._link.connection.deliveries = None
         if self._asked is not None and not self._asked.done():
             fail(self._asked, error)
         elif consumer:

@@ -9,6 +9,7 @@ import pika
 from pika import frame, spec
 
 from adapter_sdk.errors import AdaptorError, BrokerError
+from adapter_sdk.transport.rabbitmq.deliveries import Deliveries
 from adapter_sdk.transport.rabbitmq.failures import Translate
 
 T = TypeVar("T")
@@ -23,9 +24,11 @@ CLOSE_TIMEOUT = 3.0
 class Connection(pika.SelectConnection):
     """pika's connection with two doors more: encoded frames out, and an end without asking the broker.
 
-    What it reads goes a shorter way: the buffer is not copied for each frame, and content is looked at by its channel
-    alone, because nothing else waits for it. Where pika changes, its own way is gone again.
+    What it reads goes a shorter way: `deliveries` takes what it knows, the buffer is not copied for each frame, and
+    content is looked at by its channel alone, because nothing else waits for it.
     """
+
+    deliveries: Deliveries | None = None
 
     _frame_buffer: bytes
     bytes_received: int
@@ -37,6 +40,9 @@ class Connection(pika.SelectConnection):
             return
         buffer, start = self._frame_buffer + data_in, 0
         while len(buffer) - start >= _FRAME_OVERHEAD:
+            if self.deliveries is not None and (end := self.deliveries.read(buffer, start)):
+                start = end
+                continue
             end = start + _FRAME_OVERHEAD + int.from_bytes(buffer[start + 3 : start + 7], "big")
             if end > len(buffer):
                 break
