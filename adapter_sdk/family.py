@@ -81,7 +81,7 @@ class Family(ABC, Generic[HandleT]):
     """
 
     promise: ClassVar[str]
-    batch_limit: ClassVar[int] = 100
+    batch_limit: ClassVar[int] = 250
     leaves_doubt: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
 

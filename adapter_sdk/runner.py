@@ -1,5 +1,6 @@
 """The runner: consuming, pausing, reconnecting and stopping around the pipeline. Threads and clocks live here."""
 
+import gc
 import random
 import threading
 from collections.abc import Callable
@@ -102,6 +103,7 @@ class Runner:
         self._state_changed = threading.Condition()
         self._pause = _FIRST_PAUSE
         self._drained = True
+        self._settled_in = False
 
     def _make_pipeline(self) -> Pipeline:
         settings = self.settings
@@ -206,6 +208,7 @@ class Runner:
             self._pipeline.sweep()
             self._empty_the_net()
             workers = self._start_workers()
+            self._spare_the_collector()
             self._start_consuming(workers)
             if self._line is not None:
                 # What the ledger gave out the broker does not give again, whose redelivery would publish its replies.
@@ -228,6 +231,16 @@ class Runner:
                 f"{self.transport.name} lacks {', '.join(missing)}; create them with `adaptor topology apply`, "
                 "or let the adaptor do it: [broker] declare = true"
             )
+
+    def _spare_the_collector(self) -> None:
+        """Once: what exists when work begins stays as long as the process, and the garbage collector passes it over.
+
+        With the models of a WSDL or SQLAlchemy in memory, looking through all of them again and again was a third of
+        the time of an event.
+        """
+        if not self._settled_in:
+            self._settled_in = True
+            gc.freeze()
 
     def _start_workers(self) -> Hands:
         runner, name = self.settings.runner, self.adaptor.name

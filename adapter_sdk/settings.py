@@ -85,7 +85,7 @@ class RunnerSettings(Section):
     """`[runner]`: how much happens at a time."""
 
     concurrency: int = Field(default=4, ge=1, le=256, description="worker threads")
-    batch_size: int = Field(default=100, ge=1, le=10_000, description="events of one batch at most")
+    batch_size: int = Field(default=250, ge=1, le=10_000, description="events of one batch at most")
     max_held: int = Field(
         default=10_000, ge=1, description="ordered events held behind others; with so many, consuming pauses"
     )

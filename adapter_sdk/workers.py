@@ -1,6 +1,5 @@
 """Worker threads that take deliveries in batches. A batch is whatever has arrived; nothing waits for one to fill."""
 
-import math
 import threading
 import time
 import zlib
@@ -8,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from adapter_sdk.pace import Pace
 from adapter_sdk.transport.base import Delivery
 from adapter_sdk.work import Work
 
@@ -26,27 +26,24 @@ class Hands(Protocol):
         ...
 
 
-# Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
-_TURN = 0.02
-# Seconds that a batch of slow events may take, by the pace of the last ones: none of it is recorded before its end.
-_LONGEST = 1.0
+# Seconds for which those who work may be away before others come, even if their help has been of no use so far.
+_AWAY = 0.1
 
 
 class Workers(Generic[ItemT]):
     """Some threads, one queue in memory. It is bounded by the prefetch of the consumer that fills it.
 
-    A worker takes its fair share of what has arrived, so that slow events are worked on by all at once; and more, as
-    long as what it takes is done within a moment.
+    How much each takes, and how many work at once, is a matter of pace.
     """
 
     def __init__(self, count: int, batch_size: int, handle: Callable[[list[ItemT]], None], name: str) -> None:
-        self._count = count
-        self._batch_size = batch_size
         self._handle = handle
+        self._pace = Pace(count, batch_size)
         self._waiting: deque[ItemT] = deque()
         self._changed = threading.Condition()
         self._stopping = False
-        self._pace = 0.0  # events that one worker does within a turn, by the last batches
+        self._running = 0
+        self._taken = 0.0  # when a worker last took a batch
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-worker-{number}", daemon=True)
             for number in range(1, count + 1)
@@ -59,8 +56,10 @@ class Workers(Generic[ItemT]):
         with self._changed:
             if self._stopping:
                 return
+            unwatched = not self._waiting
             self._waiting.extend(items)
-            self._changed.notify()
+            if unwatched or self._may_take():
+                self._changed.notify()
 
     def begin_no_other(self) -> None:
         """Begin no other batch, and forget what waits. Running ones go on; returns at once."""
@@ -79,23 +78,34 @@ class Workers(Generic[ItemT]):
 
     def _work(self) -> None:
         while batch := self._take():
-            began = time.monotonic()
+            alone = self._running == 1
+            began, computed = time.monotonic(), time.thread_time()
             self._handle(batch)
-            took = max(time.monotonic() - began, 1e-6)
-            self._pace += (len(batch) * _TURN / took - self._pace) / 4
+            now = time.monotonic()
+            with self._changed:
+                self._running -= 1
+                self._pace.learn(len(batch), now - began, time.thread_time() - computed, alone=alone, now=now)
 
     def _take(self) -> list[ItemT]:
         """A share of what has arrived; empty when stopping."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            while not (self._stopping or self._may_take()):
+                self._changed.wait(_AWAY if self._waiting else None)
             if self._stopping:
                 return []
-            fair = max(math.ceil(len(self._waiting) / self._count), int(self._pace))
-            soon = max(1, int(self._pace * _LONGEST / _TURN)) if self._pace else self._batch_size
-            batch = [self._waiting.popleft() for _ in range(min(self._batch_size, fair, soon, len(self._waiting)))]
-            if self._waiting:
+            now = time.monotonic()
+            if self._running >= self._pace.most_running:
+                self._pace.overdue(now)
+            self._running += 1
+            self._taken = now
+            batch = [self._waiting.popleft() for _ in range(self._pace.share(len(self._waiting)))]
+            if self._may_take():
                 self._changed.notify()  # another worker for what is left
             return batch
+
+    def _may_take(self) -> bool:
+        free = self._running < self._pace.most_running or time.monotonic() - self._taken > _AWAY
+        return bool(self._waiting) and free
 
 
 class Lanes:

@@ -98,3 +98,26 @@ def test_stopping_finishes_what_runs_and_begins_nothing(start: Start) -> None:
     proceed.set()
     assert workers.stop(10)
     assert handled == sent[:1]
+
+
+def test_what_waits_behind_one_slow_event_among_quick_ones_is_not_held_up(start: Start) -> None:
+    """The quick ones are left to one worker; when it does not come back, another takes what waits."""
+    stuck, proceed, done = threading.Event(), threading.Event(), threading.Event()
+    handled: list[bytes] = []
+
+    def handle(batch: list[Delivery]) -> None:
+        for delivery in batch:
+            if delivery.message.body == b"slow":
+                stuck.set()
+                assert proceed.wait(10)
+            handled.append(delivery.message.body)
+        if b"last" in handled:
+            done.set()
+
+    workers = start(2, 10, handle)
+    workers.put(deliveries(1000))
+    workers.put([Delivery(Message(b"slow"), None), *deliveries(50), Delivery(Message(b"last"), None)])
+    assert stuck.wait(10)
+    assert done.wait(10)
+    assert b"slow" not in handled
+    proceed.set()

@@ -1,0 +1,55 @@
+"""Pace: how quick the events of an adaptor are, and so how they are shared among its workers. No thread, no clock."""
+
+import math
+
+# Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
+_TURN = 0.02
+# Seconds that a batch of slow events may take, by the pace of the last ones: none of it is recorded before its end.
+_LONGEST = 1.0
+# Events in a turn that are quick: they are computed more than waited for.
+_QUICK = 20
+# Seconds after which it is tried again how many workers have a use.
+_TRIED_EVERY = 1.0
+
+
+class Pace:
+    """What the last batches say of the next ones.
+
+    A worker takes its fair share of what has arrived, so that slow events are worked on by all at once; and more, as
+    long as what it takes is done within a moment. Of quick events no more are worked on at once than has a use: one
+    thread at a time has the interpreter, so that more workers than it takes to fill each other's waits are only in the
+    way. How many that is, is seen from one that works by itself.
+    """
+
+    def __init__(self, workers: int, batch_size: int) -> None:
+        self._workers = workers
+        self._batch_size = batch_size
+        self._in_a_turn = 0.0  # events that one worker does within a turn, by the last batches
+        self._tried = -math.inf
+        self.most_running = workers
+        """How many workers are to have a batch in hand at once."""
+
+    def share(self, waiting: int) -> int:
+        """How many of the waiting events a worker takes."""
+        fair = max(math.ceil(waiting / self._workers), int(self._in_a_turn))
+        soon = max(1, int(self._in_a_turn * _LONGEST / _TURN)) if self._in_a_turn else self._batch_size
+        return min(self._batch_size, fair, soon, waiting)
+
+    def learn(self, events: int, took: float, computed: float, *, alone: bool, now: float) -> None:
+        """A batch is done: it took so many seconds, and so many of the processor; `alone`: no other was in hand."""
+        took = max(took, 1e-6)
+        self._in_a_turn += (events * _TURN / took - self._in_a_turn) / 4
+        if self._in_a_turn < _QUICK:
+            self.most_running = self._workers
+        elif self.most_running == 1 and alone:
+            self._let_run(round(took / max(computed, 1e-6)), now)
+        elif now > self._tried + _TRIED_EVERY:
+            self._let_run(1, now)
+
+    def overdue(self, now: float) -> None:
+        """Those who work have not come back in a while: the others are of use."""
+        self._let_run(self._workers, now)
+
+    def _let_run(self, workers: int, now: float) -> None:
+        self.most_running = min(max(workers, 1), self._workers)
+        self._tried = now

@@ -1,0 +1,61 @@
+"""How much a worker takes, and how many work at once."""
+
+import pytest
+
+from adapter_sdk.pace import Pace
+
+
+def batches(pace: Pace, count: int, events: int, took: float, computed: float, *, start: float = 0.0) -> float:
+    """So many batches of one kind, one after the other; the time at their end."""
+    for number in range(count):
+        pace.learn(events, took, computed, alone=pace.most_running == 1, now=start + number * took)
+    return start + count * took
+
+
+def test_what_has_arrived_is_shared_among_all() -> None:
+    """As long as nothing is known of the pace."""
+    assert Pace(4, 100).share(200) == 50
+
+
+def test_quick_events_are_taken_in_as_large_batches_as_may_be() -> None:
+    """One worker takes what it does within a moment."""
+    pace = Pace(4, 100)
+    batches(pace, 10, 100, 0.005, 0.005)
+    assert pace.share(120) == 100
+
+
+def test_slow_events_are_taken_one_by_one() -> None:
+    """Of events of a second each."""
+    pace = Pace(2, 100)
+    batches(pace, 10, 10, 10.0, 0.0)
+    assert pace.share(50) == 1
+
+
+@pytest.mark.parametrize(("computed", "useful"), [(0.010, 1), (0.008, 1), (0.005, 2), (0.0025, 4), (0.0001, 4)])
+def test_of_quick_events_as_many_are_worked_on_at_once_as_has_a_use(computed: float, useful: int) -> None:
+    """One worker where all is computed, another for each time as much that is waited for."""
+    pace = Pace(4, 250)
+    batches(pace, 200, 250, 0.010, computed)
+    assert pace.most_running in (useful, 1)  # 1 while it is tried again
+    seen = set()
+    for number in range(400):
+        batches(pace, 1, 250, 0.010, computed, start=10 + number * 0.010)
+        seen.add(pace.most_running)
+    assert seen == {1, useful}
+
+
+def test_slow_events_are_worked_on_by_all() -> None:
+    """However much they compute: nobody knows what they wait for next."""
+    pace = Pace(4, 250)
+    batches(pace, 100, 10, 0.1, 0.1)
+    assert pace.most_running == 4
+
+
+def test_all_come_when_one_is_away_too_long_and_leave_again() -> None:
+    """An event that is slow among quick ones holds up nobody for long."""
+    pace = Pace(4, 250)
+    end = batches(pace, 200, 250, 0.010, 0.010)
+    pace.overdue(end)
+    assert pace.most_running == 4
+    batches(pace, 200, 250, 0.010, 0.010, start=end)
+    assert pace.most_running == 1
