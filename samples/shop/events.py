@@ -46,7 +46,14 @@ class StockShort(EventData, type="com.stock.order.short"):
     sku: str
 
 
-class PickOrdered(EventData, type="com.warehouse.pick.ordered"):
-    """The pick list is in the warehouse's folder."""
+class PickConfirmed(EventData, type="com.warehouse.pick.confirmed"):
+    """The warehouse has picked the order."""
+
+    order_id: str
+    quantity: int
+
+
+class PickRejected(EventData, type="com.warehouse.pick.rejected"):
+    """The warehouse could not pick the order."""
 
     order_id: str

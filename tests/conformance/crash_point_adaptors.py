@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapter_sdk import Event, NotApplied, TransientError, handles
+from adapter_sdk import Event, EventData, NotApplied, TransientError, handles
 from adapter_sdk import replies as sealing
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
 from adapter_sdk.ledger import claiming
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Delivery
+from adaptors.files import Drop, FileDropAdaptor
 from adaptors.files.family import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
 from adaptors.sql.family import DatabaseFamily, SqlFamily
-from samples.shop.events import OrderBooked, OrderPlaced
+from samples.shop.events import OrderBooked, OrderPlaced, StockReserved
 from samples.shop.stock_adaptor import StockAdaptor
-from samples.shop.warehouse_adaptor import WarehouseAdaptor
+from samples.shop.warehouse_adaptor import PickLine
 
 
 class OrderedStock(StockAdaptor):
@@ -38,7 +39,27 @@ class OrderedStock(StockAdaptor):
         return event.data.customer
 
 
-class MarkedWarehouse(WarehouseAdaptor):
+class PickListed(EventData, type="com.warehouse.pick.listed"):
+    """The pick list is in the warehouse's folder."""
+
+    order_id: str
+
+
+class PlainWarehouse(FileDropAdaptor):
+    """Replies at once, and expects no answer."""
+
+    name = "plain-warehouse"
+    file_name = "PICK{sequence:06d}.DAT"
+
+    @handles
+    def pick(self, event: Event[StockReserved], drop: Drop) -> PickListed:
+        """As the shop's own adaptor."""
+        order = event.data
+        drop.write(PickLine(order_id=order.order_id, sku=line.sku, quantity=line.quantity) for line in order.lines)
+        return PickListed(order_id=order.order_id)
+
+
+class MarkedWarehouse(PlainWarehouse):
     """A reader that waits for a marker finds the file whole before it."""
 
     name = "marked-warehouse"
@@ -212,7 +233,7 @@ class _TwoTransactions(SqlFamily):
         return outcomes
 
 
-class NoEvidence(WarehouseAdaptor):
+class NoEvidence(PlainWarehouse):
     """Drops a file anew whatever the ledger knows of it."""
 
     name = "no-evidence"

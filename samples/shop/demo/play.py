@@ -64,7 +64,7 @@ def play(folder: Path, *, quiet: bool) -> Result:
         shop = stack.enter_context(_shop(url))
         tell(f"starting three adaptors on {shop.transport.name}")
         runners = stack.enter_context(_adaptors(url, folder, systems))
-        _tell_story(shop, runners[0], systems, tell)
+        _tell_story(shop, runners, systems, tell)
         tell("waiting until every order has come to its end")
         _wait_for_the_end(runners, systems, shop)
         entries = {runner.adaptor.name: runner.ledger.find(list(State), 1000) for runner in runners}
@@ -130,7 +130,7 @@ def _adaptors(url: str, folder: Path, systems: LegacySystems) -> Iterator[list[R
     runners = [
         _runner(ErpAdaptor, "erp", folder, {**common, "ADAPTOR_SOAP_ENDPOINT": systems.erp_url}),
         _runner(StockAdaptor, "stock", folder, {**common, "ADAPTOR_SQL_URL": f"sqlite:///{systems.stock_db}"}),
-        _runner(WarehouseAdaptor, "warehouse", folder, {**common, "ADAPTOR_FILES_DROP": str(systems.warehouse_in)}),
+        _runner(WarehouseAdaptor, "warehouse", folder, {**common, **_files(systems)}),
     ]
     runners[1].ledger.install()  # type: ignore[attr-defined]  # as `adaptor sql install` does
     threads = [threading.Thread(target=runner.run, name=runner.adaptor.name) for runner in runners]
@@ -148,13 +148,24 @@ def _adaptors(url: str, folder: Path, systems: LegacySystems) -> Iterator[list[R
             thread.join()
 
 
+def _files(systems: LegacySystems) -> dict[str, str]:
+    """The warehouse's folders; a short rest is enough for files that are renamed into theirs."""
+    return {
+        "ADAPTOR_FILES_DROP": str(systems.warehouse_in),
+        "ADAPTOR_FILES_ANSWERS": str(systems.warehouse_out),
+        "ADAPTOR_FILES_STABLE": "0.2",
+        "ADAPTOR_RUNNER_ANSWERS_EVERY": "0.2",
+    }
+
+
 def _runner(adaptor: type[Adaptor], name: str, folder: Path, environ: dict[str, str]) -> Runner:
     environ |= {"ADAPTOR_LEDGER_PATH": str(folder / f"{name}.ledger")}
     settings = load_settings(adaptor, _SHOP / f"{name}.toml", environ)
     return Runner(adaptor, settings, transport_for(environ["ADAPTOR_BROKER_URL"], connection_name=name))
 
 
-def _tell_story(shop: _Shop, erp: Runner, systems: LegacySystems, tell: Callable[[str], None]) -> None:
+def _tell_story(shop: _Shop, runners: Sequence[Runner], systems: LegacySystems, tell: Callable[[str], None]) -> None:
+    erp, _, warehouse = runners
     for chapter in chapters():
         if chapter.scene == "erp-down":
             _wait(lambda: _booked(systems, chapters()[:7]))
@@ -170,11 +181,25 @@ def _tell_story(shop: _Shop, erp: Runner, systems: LegacySystems, tell: Callable
             tell("the ERP books an order and its answer is lost")
             systems.lose_next_answer(True)
             shop.send(chapter)
-            _wait(lambda: _booked(systems, chapters()))
+            _wait(lambda: _booked(systems, chapters()[:9]))
             systems.lose_next_answer(False)
+        elif chapter.scene == "answer-later":
+            tell(f"order {chapter.order_id}: {chapter.what}")
+            shop.send(chapter)
+            _tell_of_an_answer(warehouse, chapter.order_id, tell)
         else:
             tell(f"order {chapter.order_id or '????'}: {chapter.what}")
             shop.send(chapter)
+
+
+def _tell_of_an_answer(warehouse: Runner, order_id: str, tell: Callable[[str], None]) -> None:
+    def owed() -> bool:
+        return any(owed.key == order_id for owed in warehouse.ledger.owed(100))
+
+    _wait(owed)
+    tell("the warehouse has the pick list: the event is applied, and its reply is owed")
+    _wait(lambda: not owed())
+    tell("the warehouse has left a file with its answer: the reply is out")
 
 
 def _booked(systems: LegacySystems, story: Sequence[Chapter]) -> bool:
@@ -195,6 +220,7 @@ def _wait_for_the_end(runners: Sequence[Runner], systems: LegacySystems, shop: _
             all(set(of_one) <= final for of_one in counts)
             and all(runner.ledger.lookup(event) for runner in runners[:2] for event in events)
             and len(systems.picks()) >= picks
+            and not runners[2].ledger.owed_count()
             and len(shop.received) >= sum(of_one.get(State.APPLIED, 0) for of_one in counts)
         )
 
@@ -210,7 +236,14 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def _reply(delivery: Delivery) -> dict[str, Any]:
     opened = open_envelope(delivery.message, Limits())
-    return {"id": opened.id, "type": opened.type, "data": opened.data, **dict(opened.extensions)}
+    said = {"id": opened.id, "type": opened.type, "data": opened.data, **dict(opened.extensions)}
+    return said | {"time": opened.time.isoformat() if opened.time else None}
+
+
+def _confirmed(result: Result, order_id: str) -> int:
+    """How many different replies say that the warehouse has picked the order."""
+    confirmations = (reply for reply in result.replies if reply["type"] == "com.warehouse.pick.confirmed")
+    return len({reply["id"] for reply in confirmations if reply["data"]["order_id"] == order_id})
 
 
 def _judge(result: Result) -> None:
@@ -221,6 +254,7 @@ def _judge(result: Result) -> None:
             "ERP": (sum(order["order_no"] == order_id for order in result.orders), chapter.booked),
             "stock": (len(result.reservations.get(order_id, [])), int(chapter.reserved)),
             "warehouse": (sum(pick["order_id"] == order_id for pick in result.picks), int(chapter.reserved)),
+            "the warehouse's answer": (_confirmed(result, order_id), int(chapter.reserved)),
         }
         for system, (found, expected) in done.items():
             if found < expected:

@@ -1,6 +1,7 @@
 """The demo's result, as a table for people and as JSON for programs."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ def show(result: Result) -> None:
     """Print what became of every event, what was set aside and why, and where to look."""
     click.echo(f"\nWhat the shop sent, and what the legacy systems made of it ({result.broker}):\n")
     echo_table(("EVENT", "SENT AS", "ERP", "STOCK", "WAREHOUSE", "REPLIES"), _rows(result))
+    click.echo("\nAnswered later, by files that the warehouse left when it had picked:\n")
+    echo_table(("ORDER", "REPLY", "AFTER"), _answered(result))
     click.echo("\nSet aside in the ledgers, for a person:\n")
     echo_table(("ADAPTOR", "EVENT", "REASON", "WHY"), [_aside(name, entry) for name, entry in _set_aside(result)])
     click.echo("\nWhere to look:\n")
@@ -34,6 +37,7 @@ def as_document(result: Result) -> str:
     document: dict[str, Any] = {
         "broker": result.broker,
         "events": events,
+        "answered_later": [dict(zip(("order", "reply", "after"), row, strict=True)) for row in _answered(result)],
         "set_aside": aside,
         "replies": result.replies,
         "places": _places(result),
@@ -96,6 +100,17 @@ def _warehouse(result: Result, chapter: Chapter) -> str:
     return f"picked {len(picks)}x: " + ", ".join(pick["file"] for pick in picks) if picks else "-"
 
 
+def _answered(result: Result) -> list[tuple[str, str, str]]:
+    """What the warehouse has said in files of its own, and how long after the pick list was ordered."""
+    events = {entry.key.id: entry for entry in result.entries["warehouse"]}
+    rows = []
+    for reply in result.replies:
+        if reply["type"].startswith("com.warehouse."):
+            after = datetime.fromisoformat(reply["time"]).timestamp() - events[reply["causationid"]].received_at
+            rows.append((reply["data"]["order_id"], reply["type"].removeprefix("com."), f"{after:.1f} s"))
+    return sorted(rows)
+
+
 def _entry(result: Result, adaptor: str, chapter: Chapter) -> Entry | None:
     return next((entry for entry in result.entries[adaptor] if entry.key.id == chapter.event_id), None)
 
@@ -118,7 +133,7 @@ def _places(result: Result) -> dict[str, str]:
     return {
         "the ERP's books": str(folder / "erp"),
         "the stock database": str(folder / "stock.db"),
-        "the warehouse's answers": str(folder / "warehouse-out"),
+        "the warehouse's answers": str(folder / "warehouse-out" / "done"),
         "the warehouse's log": str(folder / "warehouse.log"),
         "ledgers of ERP and warehouse": f"{folder / 'erp.ledger'}, {folder / 'warehouse.ledger'}",
         "ledger of the stock": "the table adaptor_ledger in the stock database",

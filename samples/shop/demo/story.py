@@ -1,4 +1,4 @@
-"""What the shop sends: good orders, a duplicate, a malformed event, a refused order, an outage, a lost answer."""
+"""What the shop sends: good orders, a duplicate, a malformed event, a refusal, an outage, a lost and a late answer."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Chapter:
     booked: int = 1
     reserved: bool = True
     scene: str = ""
-    """`erp-down`: sent while the ERP is down. `answer-lost`: the ERP acts and cuts the connection."""
+    """`erp-down`: sent while the ERP is down. `answer-lost`: the ERP acts and cuts the connection. `answer-later`: what
+    the warehouse says, after it has picked."""
 
     @property
     def event_id(self) -> str:
@@ -67,6 +68,12 @@ def chapters() -> list[Chapter]:
             what="the ERP's answer is lost",
             message=_structured("1007", "Alan", "33.30", ("KETTLE", 2)),
             scene="answer-lost",
+        ),
+        Chapter(
+            order_id="1008",
+            what="picked later, told by a file",
+            message=_structured("1008", "Radia", "12.00", ("KETTLE", 1)),
+            scene="answer-later",
         ),
     ]
 

@@ -13,6 +13,8 @@ from samples.shop.stock import program as stock_program
 
 # Seconds that a program has to say that it is ready, and to end.
 _PATIENCE = 20.0
+# Seconds that the warehouse takes to pick an order; hours, anywhere else.
+_PICKING = 1.0
 
 
 class LegacySystems:
@@ -34,6 +36,7 @@ class LegacySystems:
         self._start(
             "samples.shop.warehouse.program",
             *("--in", str(self.warehouse_in), "--out", str(self.warehouse_out), "--log", str(self.warehouse_log)),
+            *("--answer-after", str(_PICKING)),
         )
         return self
 

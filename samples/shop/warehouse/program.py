@@ -1,12 +1,12 @@
 """The shop's warehouse: an old program that reads pick lists from a folder and answers with a file. It knows no events.
 
-    python -m samples.shop.warehouse.program --in FOLDER --out FOLDER --log FILE
+    python -m samples.shop.warehouse.program --in FOLDER --out FOLDER --log FILE [--answer-after SECONDS]
 
 A pick list is a file `PICK*.DAT` of 29-byte records in EBCDIC (code page 037) without separators: 12 bytes of order
 number, the same in each record, 12 bytes of article number, 5 bytes of zoned decimal quantity. Each file is taken away
-as soon as it is seen, booked as one JSON line in the log, and answered with `PICK*.ANS`: one record in the same code
-page, 12 bytes of order number, 8 bytes with PICKED or REJECTED, 5 digits with the quantity picked. What it has booked
-twice, it was given twice.
+as soon as it is seen, booked as one JSON line in the log, and, when it is picked, answered with `PICK*.ANS`: one record
+in the same code page, 12 bytes of order number, 8 bytes with PICKED or REJECTED, 5 digits with the quantity picked.
+What it has booked twice, it was given twice.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def _quantity(field: bytes) -> int:
 class Warehouse:
     """Takes files from one folder, books them, and answers in another."""
 
-    def __init__(self, inbox: Path, outbox: Path, log: Path) -> None:
+    def __init__(self, inbox: Path, outbox: Path, log: Path, answer_after: float = 0.0) -> None:
+        self._answer_after = answer_after
         self._inbox = inbox
         self._outbox = outbox
         self._log = log
@@ -89,19 +91,22 @@ class Warehouse:
             for file in sorted(self._inbox.glob("PICK*.DAT")):
                 file.rename(self._taken / file.name)
                 self._work_through()
+            self._answer_what_is_due()
 
     def _work_through(self) -> None:
-        """Book, answer and throw away what was taken; at the start that may be what the last run left."""
+        """Book what was taken, and keep it until its answer is due; at the start that may be what the last run left."""
         for file in sorted(self._taken.glob("PICK*.DAT")):
             data = file.read_bytes()
-            fault = None
-            try:
-                picked = read_list(data)
-            except BadList as error:
-                picked, fault = PickList("", ()), str(error)
-            self._book(file.name, data, picked, fault)
-            self._answer(file.stem, picked, "REJECTED" if fault else "PICKED")
-            file.unlink()
+            self._book(file.name, data, *_understood(data))
+            os.utime(file)
+            file.rename(file.with_suffix(".BKD"))
+        self._answer_what_is_due()
+
+    def _answer_what_is_due(self) -> None:
+        for file in sorted(self._taken.glob("PICK*.BKD")):
+            if time.time() - file.stat().st_mtime >= self._answer_after:
+                self._answer(file.stem, *_understood(file.read_bytes()))
+                file.unlink()
 
     def _book(self, name: str, data: bytes, picked: PickList, fault: str | None) -> None:
         booking = {"file": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "fault": fault}
@@ -110,12 +115,21 @@ class Warehouse:
             log.flush()
             os.fsync(log.fileno())
 
-    def _answer(self, stem: str, picked: PickList, status: str) -> None:
+    def _answer(self, stem: str, picked: PickList, fault: str | None) -> None:
+        status = "REJECTED" if fault else "PICKED"
         quantity = max(sum(line.quantity for line in picked.lines), 0)
         record = f"{picked.order_id:<12}{status:<8}{quantity:05d}".encode(CODE_PAGE)
         unfinished = self._outbox / f".{stem}.new"
         unfinished.write_bytes(record)
         unfinished.rename(self._outbox / f"{stem}.ANS")
+
+
+def _understood(data: bytes) -> tuple[PickList, str | None]:
+    """The list in a file, or an empty one and what is wrong with the file."""
+    try:
+        return read_list(data), None
+    except BadList as error:
+        return PickList("", ()), str(error)
 
 
 def main() -> int:
@@ -124,6 +138,7 @@ def main() -> int:
     parser.add_argument("--in", dest="inbox", type=Path, required=True, help="folder in which pick lists appear")
     parser.add_argument("--out", dest="outbox", type=Path, required=True, help="folder for the answers")
     parser.add_argument("--log", type=Path, required=True, help="file of bookings, one JSON line per pick list")
+    parser.add_argument("--answer-after", type=float, default=0.0, help="seconds that picking takes")
     options = parser.parse_args()
     for folder in (options.inbox, options.outbox):
         if not folder.is_dir():
@@ -131,7 +146,7 @@ def main() -> int:
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
-    warehouse = Warehouse(options.inbox, options.outbox, options.log)
+    warehouse = Warehouse(options.inbox, options.outbox, options.log, options.answer_after)
     sys.stdout.write(json.dumps({"ready": True, "in": str(options.inbox), "out": str(options.outbox)}) + "\n")
     sys.stdout.flush()
     warehouse.run(stop)
