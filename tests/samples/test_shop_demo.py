@@ -43,7 +43,7 @@ def test_a_pick_is_owed_its_reply_until_the_warehouse_confirms_it(warehouse: Pat
         [reply] = harness.replies(1)
         assert reply.data == PickConfirmed(order_id="1001", quantity=8)
         assert reply.extensions["correlationid"] == "cart-1001"
-        assert harness.ledger.owed_count() == 0
+        assert harness.ledger.owed(1) == []
     assert [path.name for path in (warehouse / "out" / "done").iterdir()] == ["PICK000001.ANS"]
 
 

@@ -220,7 +220,7 @@ def _wait_for_the_end(runners: Sequence[Runner], systems: LegacySystems, shop: _
             all(set(of_one) <= final for of_one in counts)
             and all(runner.ledger.lookup(event) for runner in runners[:2] for event in events)
             and len(systems.picks()) >= picks
-            and not runners[2].ledger.owed_count()
+            and not runners[2].ledger.owed(1)
             and len(shop.received) >= sum(of_one.get(State.APPLIED, 0) for of_one in counts)
         )
 
