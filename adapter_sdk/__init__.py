@@ -22,9 +22,10 @@ from adapter_sdk.errors import (
     UnknownEventType,
 )
 from adapter_sdk.events import Event, EventData, Key
-from adapter_sdk.handlers import NotApplied, handles
+from adapter_sdk.handlers import handles
 from adapter_sdk.pending import Pending
 from adapter_sdk.retry import RetryPolicy
+from adapter_sdk.verify_methods import NotApplied
 
 __all__ = [
     "Adaptor",

@@ -120,6 +120,14 @@ class Returns:
     in_list: bool
     silent: bool
 
+    def promised(self) -> str:
+        """The annotation in short, for a message: what stands for one reply, and whether it is a list."""
+        names = [kind.__name__ for kind in self.replies]
+        if self.owed:
+            names.append(f"Pending[{' | '.join(kind.__name__ for kind in self.owed)}]")
+        one = " | ".join(names) or "None"
+        return f"list[{one}]" if self.in_list else one
+
 
 def reply_types(place: str, hints: Mapping[str, Any]) -> Returns:
     """What the return annotation promises. Raises ConfigError if that is missing or cannot be a reply."""

@@ -19,10 +19,11 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, InvalidReply, PermanentError
 from adapter_sdk.events import EventData, Key
 from adapter_sdk.family import Family
-from adapter_sdk.ledger.base import Answering, Decision, Entry, Ledger, Reply, State
+from adapter_sdk.ledger.base import Decision, Entry, Ledger, Reply, State
 from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.ledger.database import Rows
 from adapter_sdk.ledger.owed import answers_of
+from adapter_sdk.ledger.owing import Answering
 from adapter_sdk.loglines import error_text
 from adapter_sdk.outbox import Outbox
 from adapter_sdk.outcomes import reason_of

@@ -17,10 +17,11 @@ from adapter_sdk.answer_methods import AnswerSpec
 from adapter_sdk.answers import Answers
 from adapter_sdk.errors import InDoubt
 from adapter_sdk.events import Event, Key
-from adapter_sdk.handlers import Answered, HandlerSpec, NotApplied
+from adapter_sdk.handlers import Answered, HandlerSpec
 from adapter_sdk.ledger.base import Journal, Ledger, Reply, State
 from adapter_sdk.outcomes import RetriesExhausted
 from adapter_sdk.transport.base import Message
+from adapter_sdk.verify_methods import NotApplied
 
 if TYPE_CHECKING:
     from adapter_sdk.adaptor import Adaptor

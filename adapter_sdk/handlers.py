@@ -1,11 +1,9 @@
 """@handles: from a method of an adaptor to what the pipeline needs to know about it, checked at class creation."""
 
-import functools
 import inspect
-import operator
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -15,7 +13,6 @@ from adapter_sdk.annotations import (
     event_data_type,
     hints_for_each,
     hints_of,
-    members_of_union,
     parameters_of,
     place_of,
     reply_types,
@@ -27,6 +24,7 @@ from adapter_sdk.events import Event, EventData
 from adapter_sdk.patterns import Pattern
 from adapter_sdk.pending import Pending
 from adapter_sdk.retry import LONGEST_DELAY, RetryPolicy
+from adapter_sdk.verify_methods import NotApplied, check_verify
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -34,11 +32,6 @@ EventT = TypeVar("EventT", bound=Event[Any])
 HandleT = TypeVar("HandleT")
 ReplyT = TypeVar("ReplyT")
 RecordT = TypeVar("RecordT")
-
-
-@dataclass(frozen=True, slots=True)
-class NotApplied:
-    """What a `verify` method answers when the backend shows that the effect did not happen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,16 +249,9 @@ class HandlerSpec:
         if isinstance(reply, Pending) and self.owed:
             return reply
         if not isinstance(reply, EventData) or not isinstance(reply, self.replies or (type(None),)):
-            wanted = _promised(self.replies, self.owed)
+            wanted = Returns(self.replies, self.owed, in_list=False, silent=True).promised()
             raise InvalidReply(f"{self.where_defined} returned {_describe(reply)}; its annotation promises {wanted}")
         return reply
-
-
-def _promised(replies: Sequence[type[EventData]], owed: Sequence[type[EventData]]) -> str:
-    names = [kind.__name__ for kind in replies]
-    if owed:
-        names.append(f"Pending[{' | '.join(kind.__name__ for kind in owed)}]")
-    return " | ".join(names) or "None"
 
 
 def _describe(value: object) -> str:
@@ -331,10 +317,7 @@ def _read(
     verify = None
     if handler.verifier is not None:
         verify = handler.verifier.__name__
-        asks = place_of(cls, handler.verifier)
-        asked = hints_of(asks, handler.verifier, localns)
-        _check_verify(asks, handler.verifier, parameters, handle_type, asked)
-        _check_verdict(asks, asked, returns)
+        check_verify(place_of(cls, handler.verifier), handler.verifier, parameters, handle_type, returns, localns)
     return HandlerSpec(
         name=name,
         where_defined=place,
@@ -354,38 +337,3 @@ def _read(
         verify=verify,
         settle=handler.settle,
     )
-
-
-def _check_verify(
-    place: str,
-    function: Callable[..., Any],
-    of_handler: Sequence[str],
-    handle_type: type | None,
-    hints: Mapping[str, Any],
-) -> None:
-    parameters = parameters_of(place, function, handle_type)
-    if takes_list(hints.get(parameters[0])):
-        raise ConfigError(f"{place}: a `verify` is asked about one event: write `{parameters[0]}: Event[YourData]`")
-    if len(parameters) != len(of_handler):
-        takes = ", ".join(("self", *of_handler))
-        raise ConfigError(f"{place}: a `verify` takes what its handler takes: ({takes})")
-
-
-def _check_verdict(place: str, hints: Mapping[str, Any], handler: Returns) -> None:
-    """A `verify` answers what its handler would have, or NotApplied."""
-    if "return" not in hints:
-        raise ConfigError(f"{place}: has no return annotation; write the handler's own, and `| NotApplied`")
-    members, says_none = members_of_union(hints["return"])
-    answers = [member for member in members if member is not NotApplied]
-    given = Returns((), (), handler.in_list, says_none)
-    if answers:
-        given = reply_types(place, {"return": functools.reduce(operator.or_, answers)})
-    if (
-        not set(given.replies) <= set(handler.replies)
-        or not set(given.owed) <= set(handler.owed)
-        or given.in_list is not handler.in_list
-        or (says_none and not handler.silent)
-    ):
-        wanted = _promised(handler.replies, handler.owed)
-        wanted = f"list[{wanted}]" if handler.in_list else wanted
-        raise ConfigError(f"{place}: a `verify` answers as its handler would, {wanted}, or NotApplied")

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.events import Event, EventData
-from adapter_sdk.ledger.base import Ledger, Owed
+from adapter_sdk.ledger.base import Ledger
+from adapter_sdk.ledger.owing import Owed
 from adapter_sdk.outbox import Publish
 from adapter_sdk.transport.base import Confirm, Message
 

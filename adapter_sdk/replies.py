@@ -10,7 +10,8 @@ from adapter_sdk.envelopes import structured_body, structured_message
 from adapter_sdk.errors import InvalidReply
 from adapter_sdk.events import Event, EventData, ExtensionValue, Key
 from adapter_sdk.handlers import Answered
-from adapter_sdk.ledger.base import Entry, Owing, Reply
+from adapter_sdk.ledger.base import Entry, Reply
+from adapter_sdk.ledger.owing import Owing
 from adapter_sdk.pending import Pending
 from adapter_sdk.transport.base import SHORT_STRING, Message
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from adapter_sdk import Key
-from adapter_sdk.ledger.base import ClaimRequest, Decision, Entry, Owing, Record, Reply, State
+from adapter_sdk.ledger.base import ClaimRequest, Decision, Entry, Record, Reply, State
+from adapter_sdk.ledger.owing import Owing
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.transport.base import Message
 

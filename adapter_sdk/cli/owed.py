@@ -7,7 +7,7 @@ import click
 
 from adapter_sdk.cli.common import App, app_options, echo_json, echo_table, show_time
 from adapter_sdk.cli.entries import open_ledger
-from adapter_sdk.ledger.base import Owed
+from adapter_sdk.ledger.owing import Owed
 
 
 @click.group()

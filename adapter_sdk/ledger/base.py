@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from adapter_sdk.errors import AdaptorError
-from adapter_sdk.events import ExtensionValue, Key
-from adapter_sdk.ledger.database import Rows
+from adapter_sdk.events import Key
+from adapter_sdk.ledger.owing import Answering, Owed, Owing
 from adapter_sdk.transport.base import Message
 
 
@@ -38,18 +38,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Owing:
-    """What a reply waits for: an answer with this `key`, overdue `within` so many seconds after the effect.
-
-    `extensions` are the context attributes that the reply will have from its event.
-    """
-
-    key: str
-    within: float | None
-    extensions: Mapping[str, ExtensionValue]
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """A sealed reply event: the id, type and bytes that every publication of it has in common.
 
@@ -60,20 +48,6 @@ class Reply:
     type: str
     body: bytes
     owed: Owing | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """A reply that is owed, for people and for `reply.overdue`. Times are seconds since the epoch."""
-
-    event: Key
-    event_type: str
-    subject: str | None
-    correlation_id: str | None
-    reply_id: str
-    key: str
-    since: float
-    due_at: float | None
 
 
 def to_send(replies: Iterable[Reply]) -> tuple[Reply, ...]:
@@ -228,37 +202,6 @@ class JournalTransaction(Protocol):
 
     def next_number(self, sequence: str) -> int:
         """The next number of a gap-free sequence, from 1; taken only if the transaction commits."""
-        ...
-
-
-class Answering(Protocol):
-    """One durable commit in which answers meet the replies that are owed."""
-
-    rows: Rows
-    """The ledger's transaction, for statements of a family whose ledger is in its backend."""
-
-    def completed_by(self, answer: Key) -> Entry | None:
-        """The event that this answer has completed."""
-        ...
-
-    def dead_letter(self, answer: Key) -> Entry | None:
-        """What this answer became when it was set aside."""
-        ...
-
-    def oldest(self, event_type: str, key: str) -> tuple[Entry, Reply] | None:
-        """The event of this type that has been owed a reply under this key for longest, and that reply."""
-        ...
-
-    def complete(self, entry: Entry, reply: Reply, answer: Key) -> Entry:
-        """Put a sealed reply in the place of the owed one, unsent. The entry as it is now."""
-        ...
-
-    def set_aside(self, entry: Entry) -> None:
-        """Keep an answer as a dead letter."""
-        ...
-
-    def close(self, answer: Key, decision: Decision) -> None:
-        """Close the dead letter that an answer was; nothing if it was none."""
         ...
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from adapter_sdk.ledger.base import Decision, Owing, Reply
+from adapter_sdk.ledger.base import Decision, Reply
+from adapter_sdk.ledger.owing import Owing
 from adapter_sdk.transport.base import Message
 
 _TAG = "$"

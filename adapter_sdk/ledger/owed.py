@@ -7,9 +7,10 @@ from typing import Any
 
 from adapter_sdk.events import Key
 from adapter_sdk.ledger import schema
-from adapter_sdk.ledger.base import Decision, Entry, Owed, Reply, State
+from adapter_sdk.ledger.base import Decision, Entry, Reply, State
 from adapter_sdk.ledger.codec import pack_replies
 from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.owing import Owed
 from adapter_sdk.ledger.rows import event_hash, row_of
 from adapter_sdk.ledger.table import Table
 

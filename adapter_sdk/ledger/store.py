@@ -17,21 +17,11 @@ from typing import Any
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger import owed, schema
-from adapter_sdk.ledger.base import (
-    ClaimRequest,
-    Decision,
-    Entry,
-    Owed,
-    Place,
-    Record,
-    Reply,
-    State,
-    Verdict,
-    to_send,
-)
+from adapter_sdk.ledger.base import ClaimRequest, Decision, Entry, Place, Record, Reply, State, Verdict, to_send
 from adapter_sdk.ledger.claiming import Claiming
 from adapter_sdk.ledger.codec import pack_message, pack_replies
 from adapter_sdk.ledger.database import Database, Owner, Rows
+from adapter_sdk.ledger.owing import Owed
 from adapter_sdk.ledger.rows import LONGEST_ERROR, event_hash, fitting, row_of
 from adapter_sdk.ledger.table import Table
 

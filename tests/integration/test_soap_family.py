@@ -14,8 +14,9 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.errors import BackendUnavailable, ConfigError, InDoubt, InvalidData, PermanentError, TransientError
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.family import Applied, Claim, Failed
-from adapter_sdk.handlers import NotApplied, handles
+from adapter_sdk.handlers import handles
 from adapter_sdk.ledger.base import NoJournal, Reply, State
+from adapter_sdk.verify_methods import NotApplied
 from adaptors.soap import Reject, SoapAdaptor, SoapService, SoapSettings, UnknownOperation, connect
 from adaptors.soap.family import SoapFamily
 from samples.shop.erp.mischief import Mischief, Mode

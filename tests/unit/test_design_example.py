@@ -9,9 +9,10 @@ EVENTS = """
 from decimal import Decimal
 from typing import Annotated
 
+from pydantic import BaseModel
 from sqlalchemy import text
 
-from adapter_sdk import Event, EventData, NotApplied, handles
+from adapter_sdk import Event, EventData, NotApplied, Pending, handles
 from adaptors.files import Drop, FileDropAdaptor, FixedWidth, Text, Zoned
 from adaptors.soap import Reject, SoapAdaptor, SoapService
 from adaptors.sql import Connection, SqlAdaptor
@@ -40,6 +41,11 @@ class StockReserved(EventData, type="com.stock.reserved"):
 
 class StockShort(EventData, type="com.stock.short"):
     order_id: str
+
+
+class PickAnswer(BaseModel):
+    order_id: str
+    quantity: int
 """
 
 ADAPTORS = """
@@ -87,6 +93,25 @@ class StockAdaptor(SqlAdaptor):
         return StockReserved(order_id=event.data.order_id)
 
 
+class PatientAdaptor(SqlAdaptor):
+    name = "patient"
+
+    @handles
+    def reserve(self, event: Event[OrderPlaced], db: Connection) -> Pending[StockReserved | StockShort]:
+        db.execute(text("INSERT INTO wanted VALUES (:id)"), {"id": event.data.order_id})
+        return Pending(event.data.order_id, within=4 * 3600)
+
+    @reserve.answer(
+        key="order_id",
+        select="SELECT id, order_id, quantity FROM told WHERE taken = 0",
+        taken="UPDATE told SET taken = 1 WHERE id = :id",
+    )
+    def reserved(self, answer: PickAnswer) -> StockReserved | StockShort:
+        if answer.quantity:
+            return StockReserved(order_id=answer.order_id)
+        return StockShort(order_id=answer.order_id)
+
+
 def by_hand(stock: StockAdaptor, event: Event[OrderPlaced], db: Connection) -> StockReserved | StockShort:
     return stock.reserve(event, db)
 """
@@ -103,6 +128,18 @@ class WrongAdaptor(SqlAdaptor):
     @reserve.verify()
     def was_reserved(self, event: Event[OrderPlaced], db: Connection) -> StockShort:
         return StockShort(order_id=event.data.order_id)
+
+
+class WrongLater(SqlAdaptor):
+    name = "wrong-later"
+
+    @handles
+    def reserve(self, event: Event[OrderPlaced], db: Connection) -> Pending[StockReserved]:
+        return Pending(17)
+
+    @reserve.answer(key="order_id", select="SELECT 1", taken="DELETE FROM told WHERE id = :id")
+    def reserved(self, answer: PickAnswer) -> StockShort:
+        return StockShort(order_id=answer.order_id)
 
 
 def by_hand(wrong: WrongAdaptor, event: Event[OrderPlaced], db: Connection) -> StockShort:
@@ -122,27 +159,29 @@ def check(folder: Path, code: str) -> list[str]:
 
 
 def test_the_example_type_checks_as_written(tmp_path: Path) -> None:
-    """The three adaptors of the design are clean under mypy --strict."""
+    """The adaptors of the design are clean under mypy --strict."""
     assert check(tmp_path, EVENTS + ADAPTORS) == []
 
 
 def test_the_example_is_accepted_at_class_creation() -> None:
-    """The three adaptors of the design can be defined, and know their handlers and replies."""
+    """The adaptors of the design can be defined, and know their handlers and replies."""
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(EVENTS + ADAPTORS, "example.py", "exec"), names)
-    for name in ("ErpAdaptor", "WarehouseAdaptor", "StockAdaptor"):
+    for name in ("ErpAdaptor", "WarehouseAdaptor", "StockAdaptor", "PatientAdaptor"):
         specs = names[name]._handlers  # type: ignore[attr-defined]
         assert set(specs) == {"com.shop.order.placed"}
 
 
 def test_mistakes_show_before_anything_runs(tmp_path: Path) -> None:
-    """A wrong reply, a misspelt field, a wrong `verify` and a wrong call are type errors."""
+    """A wrong reply, a misspelt field, a wrong `verify`, key or later answer, and a wrong call are type errors."""
     errors = "\n".join(check(tmp_path, EVENTS + MISTAKES))
     for part in (
         '"OrderPlaced" has no attribute "oder_id"',
         'Incompatible return value type (got "StockShort", expected "StockReserved")',
         "Argument 1 has incompatible type",
         "Too few arguments",
+        'Argument 1 to "Pending" has incompatible type "int"; expected "str"',
+        'expected "Callable[[Any, PickAnswer], StockReserved]"',
         'Incompatible return value type (got "StockReserved", expected "StockShort")',
     ):
         assert part in errors, textwrap.indent(errors, "  ")
