@@ -140,11 +140,15 @@ def running(
     site: Site,
     where: Mapping[str, Any] | None = None,
     harness: type[AdaptorHarness] = AdaptorHarness,
+    unmatched_after: float = 0.5,
     **files: Any,
 ) -> Iterator[AdaptorHarness]:
     """The adaptor at work, looking for answers twenty times a second."""
     place = where or {"drop": str(site.drop), "answers": str(site.answers)}
-    settings = {"files": {**place, "stable": 0.2, **files}, "runner": {"answers_every": 0.05, "unmatched_after": 0.5}}
+    settings = {
+        "files": {**place, "stable": 0.2, **files},
+        "runner": {"answers_every": 0.05, "unmatched_after": unmatched_after},
+    }
     with harness(adaptor, settings) as working:
         yield working
 

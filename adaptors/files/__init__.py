@@ -1,6 +1,7 @@
 """File drops: whole files placed where a legacy system looks for them, and the formats they are written in."""
 
 from adaptors.files.adaptor import FileDropAdaptor
+from adaptors.files.answers.faults import Fault
 from adaptors.files.business_day import BusinessDay
 from adaptors.files.drop import Drop
 from adaptors.files.errors import FileExists, FormatError
@@ -32,6 +33,7 @@ __all__ = [
     "Drop",
     "EdifactInterchange",
     "EdifactMessage",
+    "Fault",
     "FileDropAdaptor",
     "FileExists",
     "FileName",

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from adapter_sdk.ledger.base import State
 from adapter_sdk.testing import AdaptorHarness
-from adaptors.files.answers.faults import Fault
+from adaptors.files import Fault, Totals
 from adaptors.files.targets.local import LocalFolder
 from tests.answer_files import (
     Counted,
@@ -46,6 +46,11 @@ def replies(harness: AdaptorHarness, count: int) -> list[Picked]:
 def report(site: Site, name: str) -> list[Fault]:
     """What a report in error/ says."""
     return list(Fault.decode_all((site.answers / "error" / name).read_bytes()))
+
+
+def said(lines: list[Any], line: str) -> list[Any]:
+    """The log lines of this name."""
+    return [one for one in lines if one["event"] == line]
 
 
 def test_an_answer_file_completes_the_events_that_it_answers(site: Site) -> None:
@@ -205,6 +210,35 @@ def test_an_answer_that_its_method_refuses_is_set_aside_and_the_others_are_taken
     assert "nothing was picked" in str(dead.error)
 
 
+def test_a_file_waits_for_an_event_that_it_was_quicker_than(site: Site) -> None:
+    """What it answers already is completed, once; the rest when its event is there, and then the file is moved."""
+    with running(Warehouse, site, unmatched_after=20) as harness, capture_logs() as lines:
+        order(harness, "1")
+        site.deliver("CONF1.DAT", confirmations(("1", 1), ("2", 2)))
+        assert replies(harness, 1) == [Picked(order_id="1", quantity=1)]
+        wait(lambda: len(said(lines, "answer without an event yet")) > 2, "it was not looked at again")
+        assert site.waiting() == ["CONF1.DAT"]
+        order(harness, "2")
+        assert len(replies(harness, 2)) == 2
+        wait(lambda: said(lines, "answer file taken"), "the file was not taken away")
+    [line] = said(lines, "answer file taken")
+    assert (line["records"], line["matched"]) == (2, 2)
+    assert said(lines, "answer repeated") == []
+
+
+def test_a_bug_in_the_totals_keeps_no_later_file_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is set aside, and the report says that it is a bug."""
+    head, one = Head.encode_all([Head(day="20261121")]), confirmations(("1", 4))
+    with running(Counted, site):
+        monkeypatch.setattr(Totals, "sum", lambda *_: 1 // 0)
+        site.deliver("CONF1.DAT", head, one, Tail.encode_all([Tail(records=1, quantity=4)]))
+        wait(lambda: len(site.error()) == 2, "the file was not set aside")
+        [fault] = report(site, "CONF1.DAT.report.jsonl")
+        assert fault.error.startswith("reading it failed, which is a bug: ZeroDivisionError(")
+        site.deliver("CONF2.DAT", one)
+        wait(lambda: len(site.error()) == 4, "the next file was not looked at")
+
+
 def test_done_files_can_be_deleted(site: Site) -> None:
     """Then nothing is left of them."""
     with running(Warehouse, site, done_files="delete") as harness:
@@ -213,11 +247,6 @@ def test_done_files_can_be_deleted(site: Site) -> None:
         replies(harness, 1)
         wait(lambda: not site.waiting(), "the file was not deleted")
     assert site.done() == site.error() == []
-
-
-def said(lines: list[Any], line: str) -> list[Any]:
-    """The log lines of this name."""
-    return [one for one in lines if one["event"] == line]
 
 
 def test_a_folder_that_is_away_is_said_once_and_keeps_nobody_waiting(site: Site) -> None:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from adapter_sdk.testing import AdaptorHarness
 from adaptors.files.answers.faults import Fault
+from adaptors.files.targets.remote import RemoteFolder
 from tests.answer_files import Marked, Picked, Site, Warehouse, confirmations, order, running, wait
 from tests.file_servers import HABITS, SERVERS, FileServer
 from tests.services.run import Run
@@ -86,3 +87,32 @@ def test_a_server_that_tells_no_sizes_is_said_to_need_markers(site: Site, where:
     with capture_logs() as lines, running(Warehouse, site, where):
         wait(lambda: [line for line in lines if "only a marker" in line.get("error", "")], "it was not said")
     assert site.waiting() == ["CONF1.DAT"]
+
+
+@pytest.mark.parametrize("server", SERVERS, indirect=True)
+def test_a_lost_line_is_said_once_and_what_it_left_is_finished(
+    site: Site, where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever rename of a file and its markers is the one whose answer is lost: nothing is repeated, all is moved."""
+    move, lost = RemoteFolder.move, {"CONF1.DAT", "CONF1.CTL", ".CONF1.DAT.taken"}
+
+    def cut(self: RemoteFolder, name: str, to: RemoteFolder, new_name: str, *, replace: bool) -> None:
+        move(self, name, to, new_name, replace=replace)
+        if name in lost:
+            lost.remove(name)
+            self._session.broken = True
+            raise ConnectionError("cut")
+
+    with running(Marked, site, where) as harness, capture_logs() as lines:
+        order(harness, "1")
+        monkeypatch.setattr(RemoteFolder, "move", cut)
+        site.deliver("CONF1.CTL", b"9")
+        site.deliver("CONF1.DAT", data := confirmations(("1", 1)))
+        site.deliver("CONF1.DAT.md5", hashlib.md5(data, usedforsecurity=False).hexdigest().encode())
+        assert completed(harness, 1) == [Picked(order_id="1", quantity=1)]
+        wait(lambda: not any(path.is_file() for path in site.answers.iterdir()), "the files were not taken away")
+    assert lost == set()
+    assert site.done() == ["CONF1.CTL", "CONF1.DAT", "CONF1.DAT.md5"]
+    assert {line["error"] for line in lines if line["event"] == "answers not looked for"} == {
+        f"looking for answers in {where['answers']}: cut"
+    }

@@ -1,11 +1,15 @@
 """What is decided about answer files without a disk: which are whole, and what is wrong with a declaration."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
 
 from adapter_sdk import ConfigError, Event, Pending, handles
-from adaptors.files import Delimited, Drop, FileDropAdaptor, FixedWidth, JsonLines, Text, XmlRecord
+from adapter_sdk.answer_methods import AnswerSpec
+from adaptors.files import Delimited, Drop, Fault, FileDropAdaptor, FixedWidth, JsonLines, Packed, Text, XmlRecord
+from adaptors.files.answers.form import AnswerForm
+from adaptors.files.answers.reading import Reading, read_file
 from adaptors.files.answers.watch import Look, Watch
 from adaptors.files.formats.parts import alone, cutting_fault, parts_of
 from adaptors.files.settings import FileSettings
@@ -185,3 +189,85 @@ def test_a_record_alone_is_a_file_that_can_be_read(cls: Any, before: bytes, raw:
     made = alone(cls, raw, before + raw + after)
     assert made == before + raw + after
     assert len(list(cls.decode_all(made))) == 1
+
+
+class Shelf(FixedWidth, encoding="ascii", line_end=b"\n"):
+    order_id: Annotated[str, Text(4)]
+    weight: Annotated[Decimal, Packed(3, decimals=1)]
+
+
+class Article(Delimited, encoding="utf-8", delimiter=";"):
+    order_id: str
+    weight: Decimal
+
+
+class Note(JsonLines):
+    order_id: str
+    weight: Decimal
+
+
+class Entry(XmlRecord, root="Entries", record="Entry"):
+    order_id: str
+    weight: Decimal
+
+
+def reading_of(record: type, data: bytes) -> Reading:
+    """A file of these records, read."""
+    spec = AnswerSpec(
+        name="picked",
+        where_defined="here",
+        event_type="t",
+        key="order_id",
+        record=record,
+        replies=(Picked,),
+        options={"files": "*"},
+    )
+    return read_file(AnswerForm.read(spec), "F.DAT", data, {}, apart=False)
+
+
+@pytest.mark.parametrize(
+    ("record", "data", "expected", "said"),
+    [
+        (Shelf, b"0001\x01\x0c\n0002\x01\xaa\n0003\x02\x0c\n", (2, "weight", 11, 2, "0x01aa"), "packed decimal"),
+        (Article, b"order_id;weight\n1;1.5\n\xff;2\n3;3\n", (2, "order_id", 22, 4, "0xff3b320a"), "0xff (1 bytes)"),
+        (Article, b"order_id;weight\n1;1.5\n2;x\n", (2, "weight", 22, 4, "0x323b780a"), "weight (column 2): 0x78"),
+        (Note, b'{"order_id":"1","weight":"x"}\n', (1, "weight", 0, 29, None), "Note line 1 (at byte 0, 29 bytes)"),
+        (Entry, b"<Entries><Entry><order_id>1</order_id><weight>x</weight></Entry></Entries>",
+         (1, "weight", None, 55, None), "Entry record 1 (line 1)"),
+    ],
+)  # fmt: skip
+def test_a_fault_says_record_field_offset_length_and_hex(
+    record: type, data: bytes, expected: tuple[Any, ...], said: str
+) -> None:
+    """In every format, as far as it knows them; the bytes at that offset are those that the hex shows."""
+    [bad] = reading_of(record, data).bad
+    fault = bad.fault
+    assert (fault.record, fault.field, fault.offset, fault.length) == expected[:4]
+    assert said in fault.error
+    if fault.offset is not None and fault.length is not None:
+        shown = data[fault.offset : fault.offset + fault.length].hex()
+        assert fault.hex == f"0x{shown}"
+        assert expected[4] in (None, fault.hex)
+    assert list(Fault.decode_all(Fault.encode_all([fault]))) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("record", "data", "said"),
+    [
+        (Shelf, b"0001\x01\x0c\n00", "the file ends within the record at byte 7"),
+        (Article, b"order;weight\n", "the header is ['order', 'weight']"),
+        (Entry, b"<Entries><Entry>", "Premature end of data"),
+    ],
+)
+def test_a_file_that_cannot_be_cut_into_records_is_a_fault_of_the_file(record: type, data: bytes, said: str) -> None:
+    """Without a record, since nobody knows where the next one begins."""
+    [fault] = reading_of(record, data).faults
+    assert (fault.part, fault.record) == ("file", None)
+    assert said in fault.error
+
+
+def test_a_name_that_is_no_text_is_not_taken() -> None:
+    """It could be written neither in the ledger nor in a report."""
+    [form] = Warehouse._answer_forms()
+    assert form.takes("CONF1.DAT")
+    assert not form.takes("CONF\udcff.DAT")

@@ -63,7 +63,7 @@ class AnswerForm:
         """Whether a file of this name is for the method; what looks unfinished, or is a report of ours, is not."""
         lower = name.lower()
         ours = lower.startswith(_UNFINISHED_BEGIN) or lower.endswith((*_UNFINISHED_END, REPORT))
-        return not ours and fnmatchcase(name, self.files)
+        return not ours and name.isprintable() and fnmatchcase(name, self.files)
 
     def markers_of(self, name: str) -> tuple[str, ...]:
         """The names of the markers of a file, none if it has none. Raises FormatError where one would be too long."""

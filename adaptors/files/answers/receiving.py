@@ -1,8 +1,6 @@
 """Receiving: looks for answer files, has their answers completed, and only then takes the files away."""
 
-import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +8,12 @@ from typing import NamedTuple
 
 import structlog
 
-from adapter_sdk.answers import Answer, Answers, Completion
+from adapter_sdk.answers import Answers, Completion
 from adapter_sdk.errors import ConfigError
-from adapter_sdk.transport.base import Message
-from adaptors.files.answers.faults import REPORT, Fault
+from adaptors.files.answers.completing import Completing
+from adaptors.files.answers.faults import REPORT, Fault, fault_of_file
 from adaptors.files.answers.form import AnswerForm
-from adaptors.files.answers.reading import BadOne, GoodRecord, Reading, read_file
+from adaptors.files.answers.reading import BadOne, Reading, read_file
 from adaptors.files.answers.shelf import free_name, keep, move_away
 from adaptors.files.answers.watch import Watch, Whole
 from adaptors.files.failures import translate
@@ -27,7 +25,6 @@ log = structlog.get_logger("adaptor")
 
 _FOLDERS = ""  # stands for the folders, among the names of files with trouble
 _TAKEN, _REJECTED = ".taken", ".rejected"  # what ends the name of a file that is leaving after its markers
-_AT_ONCE = 100  # answers that are completed in one commit
 
 
 class _Places(NamedTuple):
@@ -46,6 +43,7 @@ class Receiving:
         self._settings = settings
         self._target = target
         self._watch = Watch(forms, settings.stable)
+        self._completing = Completing()
         self._said: dict[str, str] = {}
         self._ready = False
 
@@ -98,6 +96,8 @@ class Receiving:
         except (ConnectionError, TimeoutError):
             raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not places.inbox.has(whole.file.name):
+                return True  # somebody else has taken it
             self._say(whole.file.name, str(translate(error, f"taking it from {places.inbox.place}")))
             return False
         return True
@@ -109,11 +109,15 @@ class Receiving:
             return  # it grew while it was looked at
         markers = {marker: places.inbox.read(marker) for marker in form.markers_of(name)}
         apart = self._settings.bad_records == "record"
-        reading = read_file(form, name, data, markers, apart=apart)
+        try:
+            reading = read_file(form, name, data, markers, apart=apart)
+        except Exception as error:  # a bug, also one in `totals`, must not keep later files waiting
+            log.exception("answer file not readable", file=name)
+            reading = Reading(faults=[fault_of_file(name, "file", f"reading it failed, which is a bug: {error!r}")])
         if reading.faults or (reading.bad and not apart):
             self._reject(whole, reading, places)
             return
-        completions = self._complete(whole, data, reading.good, answers)
+        completions = self._completing.complete(name, data, form.spec, reading.good, answers)
         if completions[Completion.EARLY]:
             return  # what it answers may not be recorded yet
         if reading.bad:
@@ -121,24 +125,6 @@ class Receiving:
         self._put_away(name, form, places, places.done)
         counts = {kind.value: number for kind, number in completions.items()}
         log.info("answer file taken", file=name, records=len(reading.good), **counts)
-
-    def _complete(self, whole: Whole, data: bytes, good: Sequence[GoodRecord], answers: Answers) -> Counter[Completion]:
-        name, spec = whole.file.name, whole.form.spec
-        digest = hashlib.sha256(name.encode() + b"\0" + data).hexdigest()
-        found = [
-            Answer(
-                id=f"{digest}:{one.number}",
-                spec=spec,
-                record=one.record,
-                message=Message(one.data, content_type="application/octet-stream"),
-                origin=f"{name} record {one.number}",
-            )
-            for one in good
-        ]
-        completions: Counter[Completion] = Counter()
-        for start in range(0, len(found), _AT_ONCE):
-            completions.update(answers.complete(found[start : start + _AT_ONCE]))
-        return completions
 
     def _reject(self, whole: Whole, reading: Reading, places: _Places) -> None:
         """Nothing of the file is taken: it goes to the error folder, where its report is before it."""
