@@ -24,6 +24,7 @@ from adapter_sdk.outbox import Outbox
 from adapter_sdk.outcomes import reason_of
 from adapter_sdk.pending import Pending
 from adapter_sdk.replies import reply_message, seal
+from adapter_sdk.settings import Settings
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Confirm, Message, Transport
 
@@ -55,11 +56,16 @@ def is_answer(adaptor: str, entry: Entry) -> bool:
 
 
 def replay_answer(
-    ledger: Ledger, transport: Transport, exchange: str, family: Family[Any], entry: Entry, decision: Decision
+    ledger: Ledger, transport: Transport, family: Family[Any], settings: Settings, entry: Entry, decision: Decision
 ) -> str | None:
     """Try an answer again that was set aside; its reply goes out. None if that is done, else why it is not."""
     outbox = Outbox(
-        family.adaptor, ledger, transport.publish, exchange=exchange, replies_required=True, clock=time.time
+        family.adaptor,
+        ledger,
+        transport.publish,
+        exchange=settings.broker.exchange,
+        replies_required=settings.runner.replies == "required",
+        clock=time.time,
     )
     try:
         end = AnswerDesk(family.adaptor, ledger, outbox).replay(family, entry, decision)

@@ -126,6 +126,20 @@ class OwedContract:
         assert closed is not None
         assert (closed.state, closed.decisions) == (State.DISCARDED, (DECISION,))
 
+    def test_an_answer_that_nobody_waits_for_any_more(self, store: SqlLedger) -> None:
+        """What a person gives up is owed no longer, and keeps who decided; a second time there is nothing to do."""
+        self.applied(store, ("a", [GIVEN, owed(1)]), ("b", [owed(2)]))
+        (first, second) = store.owed(10)
+        assert [store.give_up(first, DECISION), store.give_up(first, DECISION)] == [True, False]
+        assert store.owed(10) == [second]
+        entry = store.get(first.event)
+        assert entry is not None
+        assert (entry.state, entry.decisions, entry.unsent) == (State.APPLIED, (DECISION,), False)
+        with store.answering() as table:
+            found = table.oldest("shop.placed", "o-1")
+            assert found is not None
+            assert found[0].key.id == "b"
+
     def test_what_is_overdue_is_announced_once(self, store: SqlLedger) -> None:
         """Only what is due is found, until it was announced; owed it is all the same."""
         self.applied(store, ("a", [owed(1, within=5.0)]), ("b", [owed(2, within=50.0)]), ("c", [owed(3)]))

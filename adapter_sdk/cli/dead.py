@@ -152,13 +152,12 @@ def replay(app: App, as_json: bool, choice: Choice, who: str, why: str) -> None:
         entries = [entry for entry in entries if not why_not_replayed(entry)]
         with open_transport(app) as transport:
             decided = decision("replay", who, why)
-            exchange = app.settings.broker.exchange
             done = []
             for entry in entries:
                 if not is_answer(app.adaptor.name, entry):
                     done.append((entry, replay_one(ledger, transport, app.adaptor.name, entry.key, decided)))
                     continue
-                refusal = replay_answer(ledger, transport, exchange, app.family, entry, decided)
+                refusal = replay_answer(ledger, transport, app.family, app.settings, entry, decided)
                 if refusal is None:
                     done.append((entry, True))
                 else:

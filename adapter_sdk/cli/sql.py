@@ -15,7 +15,7 @@ def sql() -> None:
 @click.option("--print", "print_only", is_flag=True, help="Print the SQL for a DBA; connect nowhere.")
 @app_options
 def install(app: App, as_json: bool, print_only: bool) -> None:
-    """Create the tables adaptor_ledger and adaptor_sequence if they are missing; bring older ones up to date."""
+    """Create the tables adaptor_ledger, adaptor_owed and adaptor_sequence where missing; bring old ones up to date."""
     from adapter_sdk.ledger.schema import create_statements, migration_statements
     from adapter_sdk.ledger.store import SqlLedger
 

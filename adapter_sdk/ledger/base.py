@@ -330,6 +330,10 @@ class Ledger(Journal, Protocol):
         """Replies that are owed, longest first; with a time, those due before it; or those not yet announced alone."""
         ...
 
+    def give_up(self, reply: Owed, decision: Decision) -> bool:
+        """No answer is waited for any more. False if this reply is not owed any more."""
+        ...
+
     def answer_counts(self) -> tuple[int, int]:
         """How many replies are owed, and how many answers are dead letters. `counts` has events alone."""
         ...

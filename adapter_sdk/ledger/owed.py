@@ -93,10 +93,22 @@ class AnsweringTable:
         """Close the dead letter that an answer was; nothing if it was none."""
         found = self._table.get(answer)
         if found is not None and found.state is State.DEAD:
-            decisions = (*found.decisions, decision)
-            closed = replace(found, state=State.DISCARDED, decisions=decisions, updated_at=decision.at)
-            seen = {"seen_state": found.state, "seen_token": found.token}
-            self.rows.run(schema.INTERVENE, [{**row_of(closed, self._adaptor), **seen}])
+            self._decide(found, decision, State.DISCARDED)
+
+    def give_up(self, owed: Owed, decision: Decision) -> bool:
+        """No answer is waited for any more. False if nothing is owed there any more."""
+        nobody = event_hash(Key("given up", owed.reply_id))
+        given_up = {"adaptor": self._adaptor, "reply_id": owed.reply_id, "answered_by": nobody}
+        found = self._table.get(owed.event)
+        if found is None or not self.rows.run(schema.ANSWERED, [given_up]):
+            return False
+        self._decide(found, decision, found.state)
+        return True
+
+    def _decide(self, found: Entry, decision: Decision, state: State) -> None:
+        changed = replace(found, state=state, decisions=(*found.decisions, decision), updated_at=decision.at)
+        seen = {"seen_state": found.state, "seen_token": found.token}
+        self.rows.run(schema.INTERVENE, [{**row_of(changed, self._adaptor), **seen}])
 
 
 def _of(hash_: str, event_type: str) -> dict[str, str]:

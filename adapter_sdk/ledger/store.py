@@ -293,6 +293,11 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return owed.listed(rows, self.adaptor, limit, due_before, unannounced=unannounced)
 
+    def give_up(self, reply: Owed, decision: Decision) -> bool:
+        """No answer is waited for any more."""
+        with self.answering() as table:
+            return table.give_up(reply, decision)
+
     def answer_counts(self) -> tuple[int, int]:
         """How many replies are owed, and how many answers are dead letters."""
         with self.database.transaction() as rows:

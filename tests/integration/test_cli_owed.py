@@ -94,7 +94,7 @@ def owed(*options: str) -> list[str]:
 
 
 def test_what_is_owed_is_listed_and_counted(clerk: Engine, tmp_path: Path) -> None:
-    """Longest first, with its key; those whose time has passed can be told apart; `doctor` says how many."""
+    """By its key; those whose time has passed can be told apart; `doctor` says how many; one can be given up."""
     assert owed() == []
     with at_work(tmp_path):
         place("a", "late")
@@ -106,6 +106,11 @@ def test_what_is_owed_is_listed_and_counted(clerk: Engine, tmp_path: Path) -> No
         assert "2 applied; 2 replies owed" in adaptor("doctor").stdout
         write(clerk, "late")
         wait_until(lambda: owed() == ["a"])
+        assert adaptor("owed", "discard", "a", "--why", "the clerk is ill").stdout == "discarded a, key a\n"
+        assert owed() == []
+        assert "a is owed no reply" in adaptor("owed", "discard", "a", "--why", "again", status=1).stderr
+        (event,) = document(adaptor("dead", "show", "a", "--json"))
+        assert [decided["why"] for decided in event["decisions"]] == ["the clerk is ill"]
     assert "clerk.written (later)" in adaptor("check").stdout
 
 

@@ -1,17 +1,19 @@
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine, create_engine, text
 
-from adapter_sdk import ConfigError, LedgerError
+from adapter_sdk import ConfigError, Key, LedgerError
 from adapter_sdk.ledger.base import Entry, Record, State, Verdict
 from adapter_sdk.ledger.rows import event_hash
 from adapter_sdk.ledger.schema import create_statements
 from adapter_sdk.ledger.shared import SharedDatabase
 from adapter_sdk.ledger.store import SqlLedger
 from tests.ledger_contract import LedgerContract, key, request
+from tests.owed_contract import owed, sealed
 
 
 @pytest.fixture
@@ -35,6 +37,30 @@ class TestPostgreSqlLedger(LedgerContract):
             return ledger
 
         return open_one
+
+    def test_processes_that_complete_the_same_answers_take_turns(self, opened: Callable[[], SqlLedger]) -> None:
+        """Each answer completes one event, whichever process is first, and none of them fails."""
+        self.applied(opened(), *((f"e-{number}", [owed(number, f"k-{number % 3}")]) for number in range(12)))
+        answers = [(Key("/answers", f"a-{number}"), f"k-{number % 3}") for number in range(12)]
+
+        def complete(backwards: bool) -> int:
+            ledger, done = opened(), 0
+            for start in (0, 6):
+                with ledger.answering() as table:
+                    for answer, wanted in sorted(answers[start : start + 6], reverse=backwards):
+                        found = None if table.completed_by(answer) else table.oldest("shop.placed", wanted)
+                        if found is not None:
+                            table.complete(found[0], sealed(found[1]), answer)
+                            done += 1
+            return done
+
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(complete, [False, True, False, True]))
+        ledger = opened()
+        assert sum(done) == 12
+        assert ledger.answer_counts() == (0, 0)
+        with ledger.answering() as table:
+            assert len({entry.key for answer, _ in answers if (entry := table.completed_by(answer))}) == 12
 
     def test_a_claim_waits_for_the_owner_s_commit_and_then_is_a_duplicate(
         self, opened: Callable[[], SqlLedger]

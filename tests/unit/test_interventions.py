@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from pydantic import BaseModel
 
-from adapter_sdk import Adaptor, Event, EventData, handles
+from adapter_sdk import Adaptor, Event, EventData, Pending, handles
 from adapter_sdk.envelopes import Limits, open_envelope
 from adapter_sdk.errors import AdaptorError
 from adapter_sdk.events import Key
@@ -48,6 +49,23 @@ class Several(Adaptor):
     @handles
     def many(self, event: Event[Placed]) -> list[Written]:
         return []
+
+
+class Line(BaseModel):
+    order_id: str
+
+
+class Patient(Adaptor):
+    name = "patient"
+    _takes_answers = True
+
+    @handles
+    def later(self, event: Event[Placed]) -> Pending[Written]:
+        return Pending(event.data.order_id)
+
+    @later.answer(key="order_id")
+    def written(self, line: Line) -> Written:
+        return Written(order_id=line.order_id)
 
 
 ENTRY = dead_letter("a")
@@ -100,6 +118,16 @@ def test_what_the_handler_could_not_have_answered_is_refused(given: object, sent
     """A reply of another type, of broken data, or one too many is never sealed, and none is dropped."""
     with pytest.raises(AdaptorError, match=f"(?s){sentence}"):
         replies_by_hand(Chatty, ENTRY, given, now=0.0)
+
+
+def test_a_reply_by_hand_may_still_be_owed() -> None:
+    """Where the handler gives Pending, a person can say under which key; the reply itself comes with the answer."""
+    (reply,) = replies_by_hand(Patient, ENTRY, {"pending": "o-1"}, now=0.0)
+    assert (reply.id, reply.owed and reply.owed.key) == (reply_id("patient", ENTRY.key, 0), "o-1")
+    with pytest.raises(AdaptorError, match=r'or \{"pending": KEY\} for one that is still owed'):
+        replies_by_hand(Patient, ENTRY, WRITTEN, now=0.0)
+    with pytest.raises(AdaptorError, match=r"one of the types clerk.written, clerk.torn$"):
+        replies_by_hand(Chatty, ENTRY, {"pending": "o-1"}, now=0.0)
 
 
 def test_a_silent_handler_takes_no_reply() -> None:
