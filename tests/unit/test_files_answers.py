@@ -1,5 +1,6 @@
 """What is decided about answer files without a disk: which are whole, and what is wrong with a declaration."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from adapter_sdk import ConfigError, Event, Pending, handles
 from adapter_sdk.answer_methods import AnswerSpec
+from adapter_sdk.transport.base import Message
 from adaptors.files import Delimited, Drop, Fault, FileDropAdaptor, FixedWidth, JsonLines, Packed, Text, XmlRecord
 from adaptors.files.answers.form import AnswerForm
 from adaptors.files.answers.reading import Reading, read_file
@@ -271,3 +273,22 @@ def test_a_name_that_is_no_text_is_not_taken() -> None:
     [form] = Warehouse._answer_forms()
     assert form.takes("CONF1.DAT")
     assert not form.takes("CONF\udcff.DAT")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Confirmation(order_id="1001", quantity=7),
+        Shelf(order_id="1", weight=Decimal("1.5")),
+        Article(order_id="Zürich", weight=Decimal("1.50")),
+        Note(order_id="1", weight=Decimal("1.50")),
+        Entry(order_id="1", weight=Decimal("1.50")),
+    ],
+)
+def test_an_answer_that_is_set_aside_can_be_read_again(record: Any) -> None:
+    """From the bytes that the ledger keeps, in the backend's own form: so a person can have it replayed."""
+    [good] = reading_of(type(record), type(record).encode_all([record])).good
+    [spec] = [form.spec for form in Warehouse._answer_forms()]
+    family = Warehouse._family(FileSettings.model_validate({"drop": "in", "answers": "out"}))
+    again = family.read_answer(replace(spec, record=type(record)), Message(good.data))
+    assert again == good.record == record
