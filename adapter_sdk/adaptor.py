@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from adapter_sdk.family import Family
+    from adapter_sdk.gathering import Gathering
 
 AdaptorT = TypeVar("AdaptorT", bound="Adaptor")
 
@@ -60,6 +61,11 @@ class Adaptor:
     @classmethod
     def _check_class(cls) -> None:
         """Called when an adaptor class with handlers is made: families raise ConfigError for what it declares wrong."""
+
+    @classmethod
+    def _gathering(cls) -> "Gathering | None":
+        """When events are to be gathered and given to their handler together; None if each is worked on at once."""
+        return None
 
     @classmethod
     def _crash_points(cls) -> Sequence[str]:

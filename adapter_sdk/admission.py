@@ -35,6 +35,7 @@ class Admission:
         self._adaptor = adaptor
         self._name = adaptor.name
         self._ordered_by = declared_order(type(adaptor))
+        self._gathers = adaptor._gathering() is not None
         self._ledger = ledger
         self._limits = limits
         self._retry = retry
@@ -85,6 +86,8 @@ class Admission:
             work.order_key = order_key(self._ordered_by, opened, work.event)
         except InvalidData as error:
             work.refusal = work.refusal or error
+        # What is refused has no effect, and need not wait for others to be set aside.
+        work.gathered = self._gathers and work.refusal is None and not isinstance(delivery.receipt, FromLedger)
         return work
 
     def _is_begun(self, delivery: Delivery, key: Key) -> bool:

@@ -36,7 +36,7 @@ class Claim:
     `attempt` counts from 1. `evidence` is what an earlier attempt noted in the journal, None if there was none.
     `in_doubt` says that an earlier attempt may have had its effect, `only_asks` that the attempts are used up: `verify`
     may be asked, and the effect is not made again. `seal` turns reply data into reply events whose ids are the same for
-    every attempt.
+    every attempt. `received_at` is when the event first came, in seconds since the epoch.
     """
 
     event: Event[Any]
@@ -47,6 +47,7 @@ class Claim:
     replies: tuple[Reply, ...] = ()
     in_doubt: bool = False
     only_asks: bool = False
+    received_at: float = 0.0
     seal: Callable[[Sequence[Answered]], tuple[Reply, ...]]
 
     @property

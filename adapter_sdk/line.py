@@ -74,12 +74,13 @@ class Line:
             )
         self._thread.start()
 
-    def stop(self) -> None:
-        """Give nothing out any more."""
+    def stop(self, timeout: float | None = None) -> bool:
+        """Give nothing out any more. False if it still looks after `timeout` seconds."""
         self._stopping = True
         self._look_now.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
         """These are settled; so many are held now that were not before; some may have made room for the next."""

@@ -230,10 +230,11 @@ class Pipeline:
                 subject=work.opened.subject,
                 correlation_id=correlation_of(work.opened),
                 attempts=attempts_of(work.delivery.message.headers),
-                order_key=work.order_key,
+                order_key=work.opened.type if work.gathered else work.order_key,
                 past_dead=self._adaptor.on_dead == "continue",
+                gathered=work.gathered,
                 # What is refused has no effect, and need not wait for its turn to be set aside.
-                message=work.delivery.message if work.order_key is not None and work.refusal is None else None,
+                message=work.delivery.message if work.waits_in_ledger else None,
             )
             for work in batch
         ]
@@ -252,7 +253,7 @@ class Pipeline:
                     work.comes_back = None if entry.place and entry.message else BUSY_DELAY
                     log.info("in other hands", again_in=work.comes_back, **work.facts())
                 case Verdict.HELD:
-                    log.info("held", order_key=work.order_key, **work.facts())
+                    log.info("gathered" if work.gathered else "held", order_key=work.order_key, **work.facts())
                     work.held_anew = not isinstance(work.delivery.receipt, FromLedger)
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)
@@ -263,6 +264,7 @@ class Pipeline:
         if work.refusal is None and work.handler is not None and work.event is not None:
             work.claim = self._claim_of(work, entry.token, attempt, now)
             work.claim.evidence, work.claim.replies, work.claim.in_doubt = entry.evidence, entry.replies, in_doubt
+            work.claim.received_at = entry.received_at
             work.refusal = _not_now(work, work.claim, entry)
         if work.refusal is not None:
             self._fail(work, work.refusal, in_doubt, attempt)

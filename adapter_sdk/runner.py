@@ -17,6 +17,8 @@ from adapter_sdk.crashpoints import arm_from_environment, reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
 from adapter_sdk.family import Family
+from adapter_sdk.gatherer import Gatherer, gatherer_of
+from adapter_sdk.gathering import gathering_faults
 from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
 from adapter_sdk.line import Line
@@ -97,7 +99,7 @@ class Runner:
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
-        self._line: Line | None = None
+        self._line: Line | Gatherer | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state_changed = threading.Condition()
@@ -131,7 +133,7 @@ class Runner:
     def run(self) -> None:
         """Run until `stop`. Raises ConfigError, with every fault known, if it cannot run as it is configured."""
         arm_from_environment()
-        faults = self._family.check()
+        faults = [*self._family.check(), *gathering_faults(type(self.adaptor), self.settings.runner.max_held)]
         if faults:
             raise ConfigError(*faults)
         for warning in self._family.warnings():
@@ -246,13 +248,16 @@ class Runner:
         runner, name = self.settings.runner, self.adaptor.name
         batch_size = min(runner.batch_size, self._family.batch_limit)
         self._line = self._make_line()
-        if self._line is None:
+        if not isinstance(self._line, Line):
             return Workers(runner.concurrency, batch_size, self._process, name)
         alone = self._caution.needed
         return Lanes(1 if alone else runner.concurrency, 1 if alone else batch_size, self._admit, self._work_on, name)
 
-    def _make_line(self) -> Line | None:
-        """Where events are kept in order, or some still wait in the ledger because they once were."""
+    def _make_line(self) -> Line | Gatherer | None:
+        """Where events are gathered or kept in order, or some still wait in the ledger because they once were."""
+        gatherer = gatherer_of(self.adaptor, self.ledger, self.settings, self._report, self._wake.set)
+        if gatherer is not None:
+            return gatherer
         ordered = declared_order(type(self.adaptor)) is not None
         if not ordered and not self.ledger.held() and not self.ledger.next_in_line(past_dead=True, limit=1):
             return None
@@ -281,7 +286,7 @@ class Runner:
         )
         self._enter(RunState.PAUSED if nothing else RunState.CONSUMING)
         if line is not None:
-            line.start(workers.put)
+            line.start(self._work_on_group if isinstance(line, Gatherer) else workers.put)
         self._collector.start()
 
     def _watch(self) -> None:
@@ -327,6 +332,12 @@ class Runner:
         settlement = self._sheltered(lambda: self._pipeline.work_on(works))
         if settlement is not None:
             self._settle(settlement)
+
+    def _work_on_group(self, deliveries: list[Delivery]) -> bool:
+        """As `_process`, for events that the ledger gives out together. False if the session ends."""
+        if self.trouble is None:
+            self._process(deliveries)
+        return self.trouble is None
 
     def _sheltered(self, step: Callable[[], ResultT]) -> ResultT | None:
         """The result of a step on a worker thread; None if it failed, which ends the session."""
@@ -377,21 +388,21 @@ class Runner:
             self._enter(RunState.PAUSED)
         try:
             self._collector.stop()
-            if self._line is not None:
-                self._line.stop()
+            timeout = self.settings.runner.drain_timeout
+            ended = self._line is None or self._line.stop(timeout)
             if workers is not None:
                 if self._line is None:
                     # Ordered deliveries go back all at once, when the connection closes, and so in their order: what
                     # still arrives between a cancel and its answer would be rejected, and a quorum queue shuffles that.
                     self._try_quietly(self.transport.cancel)
-                self._drained = workers.stop(self.settings.runner.drain_timeout)
+                self._drained = workers.stop(timeout) and ended
                 if self._drained:
                     self._try_quietly(self.ledger.disown)
                 else:
                     log.error(
                         "handlers still running after drain_timeout; their events will be delivered again",
                         adaptor=self.adaptor.name,
-                        seconds=self.settings.runner.drain_timeout,
+                        seconds=timeout,
                     )
         finally:
             self._try_quietly(self.transport.close)

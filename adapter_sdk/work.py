@@ -31,6 +31,7 @@ class Work:
     """One readable event on its way through the pipeline.
 
     `event` is the event with its data, None if that is not valid; `order_key` whose line it stands in, None for none;
+    `gathered` that it waits in the ledger for others;
     `refusal` is why it is not worked on; `claim` what the family is given; `entry` the row that the ledger showed;
     `end` what is to be recorded; `outbox` what is to be published; `released` that its delivery goes back;
     `comes_back` that a copy of it does, after so many seconds, whatever the ledger says; `held_anew` that the ledger
@@ -43,6 +44,7 @@ class Work:
     policy: RetryPolicy
     event: Event[Any] | None = None
     order_key: str | None = None
+    gathered: bool = False
     refusal: Exception | None = None
     claim: Claim | None = None
     entry: Entry | None = None
@@ -51,6 +53,11 @@ class Work:
     released: bool = False
     comes_back: float | None = None
     held_anew: bool = False
+
+    @property
+    def waits_in_ledger(self) -> bool:
+        """Whether the ledger is to keep its message, should it have to wait."""
+        return self.gathered or (self.order_key is not None and self.refusal is None)
 
     def facts(self) -> dict[str, Any]:
         """What every log line of this event carries; `attempt` counts from 1."""

@@ -8,6 +8,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.cli.common import WRONG_CONFIGURATION, App, app_options, echo_json, echo_table
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.family import Family
+from adapter_sdk.gathering import gathering_faults
 from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ordering import order_promise
 
@@ -47,6 +48,7 @@ def _look(app: App) -> tuple[Family[Any] | None, list[str]]:
     folder = settings.ledger_path(app.adaptor.name).parent
     if local and not folder.is_dir():
         faults.append(f"[ledger] path: the folder {folder} does not exist; make it, or correct the setting")
+    faults += gathering_faults(app.adaptor, settings.runner.max_held)
     return family, faults
 
 
@@ -55,6 +57,7 @@ def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any
         "adaptor": adaptor.name,
         "promise": family.promise if family else None,
         "order": order_promise(adaptor),
+        "gathers": gathering.described() if (gathering := adaptor._gathering()) else None,
         "handlers": [
             {
                 "event_type": spec.event_type,
@@ -78,6 +81,8 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
         click.echo(f"promise  {family.promise}")
     if order := order_promise(adaptor):
         click.echo(f"order    {order}")
+    if gathering := adaptor._gathering():
+        click.echo(f"gathers  {gathering.described()}")
     click.echo()
     columns = ["EVENT TYPE", "HANDLER", "REPLIES"]
     rows = [[spec.event_type, spec.name, _replies(spec)] for spec in adaptor._handlers.values()]

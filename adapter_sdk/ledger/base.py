@@ -28,7 +28,7 @@ class State(StrEnum):
     WAITING = "waiting"
     """A later attempt is planned. The broker holds the event until then; if it is ordered, the ledger does."""
     HELD = "held"
-    """An earlier event of its order key has not ended; the ledger keeps the message until it has."""
+    """An earlier event of its order key has not ended, or it is gathered with others; the ledger keeps the message."""
     APPLIED = "applied"
     DEAD = "dead"
     IN_DOUBT = "in doubt"
@@ -73,6 +73,15 @@ class Place:
     arrival: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is gathered of one event type and may be worked on: how many events, since when, bytes of their messages."""
+
+    count: int
+    oldest: float
+    bytes: int
+
+
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
 class Entry:
     """One event as the ledger knows it. Times are seconds since the epoch.
@@ -111,7 +120,7 @@ class ClaimRequest:
 
     With an `order_key` the event waits in line behind earlier ones with the same key: behind all that have not ended,
     and, unless `past_dead`, behind dead letters. `message` is what the ledger keeps if it has to wait; without one it
-    takes its place and need not wait.
+    takes its place and need not wait. One that is `gathered` waits whatever stands before it.
     """
 
     key: Key
@@ -122,6 +131,7 @@ class ClaimRequest:
     attempts: int = 0
     order_key: str | None = None
     past_dead: bool = False
+    gathered: bool = False
     message: Message | None = None
 
 
@@ -137,7 +147,7 @@ class Verdict(StrEnum):
     BUSY = "busy"
     """A living process works on it: come back later."""
     HELD = "held"
-    """An earlier event of its order key has not ended; the ledger keeps it and gives it out in its turn: settle."""
+    """The ledger keeps it, and gives it out in its turn or with those that it is gathered with: settle."""
     CONFLICT = "conflict"
     """The same identity with other data: set it aside."""
 
@@ -281,6 +291,18 @@ class Ledger(Journal, Protocol):
 
     def held(self, behind: Place | None = None) -> int:
         """How many events are held, or how many behind this place."""
+        ...
+
+    def gathered(self, now: float) -> dict[str, Gathered]:
+        """What is gathered and may be worked on, by event type. A clock that was put back keeps no retry waiting."""
+        ...
+
+    def group(self, type: str, before: float, now: float, limit: int) -> list[Entry]:
+        """The gathered events of this type that arrived before that time and may be worked on, in order."""
+        ...
+
+    def begun_groups(self) -> list[Entry]:
+        """The events that somebody has begun and whose messages are here, in order of arrival."""
         ...
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:

@@ -78,6 +78,8 @@ class Claiming:
             keep = {**self._table.id(found.key), "message": pack_message(request.message)}
             self._table.rows.run(schema.KEEP, [keep])
             found = replace(found, message=request.message)
+        if verdict is Verdict.GRANTED and request.gathered and found.place and found.message:
+            return Verdict.HELD, found  # it comes again, and the ledger has it already, in whatever state it is
         if verdict is not Verdict.GRANTED:
             return verdict, found
         attempts = found.attempts + 1
@@ -116,10 +118,12 @@ class Claiming:
         ]
         if not ordered:
             return
-        firsts = self._firsts({place.order_key for _, _, place in ordered}, any(item[0].past_dead for item in ordered))
+        lines = {place.order_key for request, _, place in ordered if not request.gathered}
+        firsts = self._firsts(lines, any(item[0].past_dead for item in ordered)) if lines else {}
         held = []
         for request, entry, place in ordered:
-            if firsts[place.order_key] < place.arrival and may_be_held(entry):
+            waits = request.gathered or firsts[place.order_key] < place.arrival
+            if waits and may_be_held(entry):
                 waiting = replace(entry, state=State.HELD, attempts=entry.attempts - 1)
                 answers[request.key] = Verdict.HELD, waiting
                 message = pack_message(request.message) if request.message and not entry.message else None

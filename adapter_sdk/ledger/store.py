@@ -17,7 +17,18 @@ from typing import Any
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger import owed, schema
-from adapter_sdk.ledger.base import ClaimRequest, Decision, Entry, Place, Record, Reply, State, Verdict, to_send
+from adapter_sdk.ledger.base import (
+    ClaimRequest,
+    Decision,
+    Entry,
+    Gathered,
+    Place,
+    Record,
+    Reply,
+    State,
+    Verdict,
+    to_send,
+)
 from adapter_sdk.ledger.claiming import Claiming
 from adapter_sdk.ledger.codec import pack_message, pack_replies
 from adapter_sdk.ledger.database import Database, Owner, Rows
@@ -206,6 +217,28 @@ class SqlLedger:
         with self.database.transaction() as rows:
             found = rows.fetch(f"SELECT COUNT(*) FROM adaptor_ledger WHERE adaptor = :adaptor AND {condition}", values)
         return int(found[0][0])
+
+    def gathered(self, now: float) -> dict[str, Gathered]:
+        """What is gathered and may be worked on, by event type."""
+        with self.database.transaction() as rows:
+            found = rows.fetch(
+                "SELECT type, COUNT(*), MIN(received_at), SUM(LENGTH(message)) FROM adaptor_ledger "
+                f"WHERE adaptor = :adaptor AND {schema.GATHERED} GROUP BY type",
+                {"adaptor": self.adaptor, "now": now},
+            )
+        return {row[0]: Gathered(int(row[1]), float(row[2]), int(row[3])) for row in found}
+
+    def group(self, type: str, before: float, now: float, limit: int) -> list[Entry]:
+        """The gathered events of this type that arrived before that time and may be worked on, in order."""
+        values = {"type": type, "before": min(before, sys.float_info.max), "now": now, "limit": limit}
+        condition = f"{schema.GATHERED} AND type = :type AND received_at < :before ORDER BY arrival LIMIT :limit"
+        with self._table() as table:
+            return table.select(condition, values)
+
+    def begun_groups(self) -> list[Entry]:
+        """The events that somebody has begun and whose messages are here, in order of arrival."""
+        with self._table() as table:
+            return table.select(f"{schema.BEGUN} ORDER BY arrival", {})
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
         """Entries in these states, oldest change first."""

@@ -1,0 +1,212 @@
+"""The gatherer: events that wait in the ledger are given out together when their group is due.
+
+The ledger has them from the moment that they arrive, so a group is neither lost nor made twice, whatever dies; how long
+they have waited is known there as well.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+import structlog
+
+from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.gathering import Due, Gathering, due
+from adapter_sdk.ledger.base import Entry, Ledger
+from adapter_sdk.settings import Settings
+from adapter_sdk.topology import copy_to
+from adapter_sdk.transport.base import Delivery
+from adapter_sdk.work import FromLedger
+
+log = structlog.get_logger("adaptor")
+
+# Seconds between two looks at the ledger, where a person may have put something back to work.
+_LOOK_EVERY = 1.0
+# A group that has killed the process more than once is worked on in parts, each time in so many more.
+_PARTS = 8
+
+
+class Gatherer:
+    """Looks at the ledger for groups that are due, and has one after the other worked on, on a thread of its own.
+
+    `most_attempts` are those that an event of each type has; events of other types no handler takes any more, and they
+    are given out at once. `on_trouble` is called when the ledger fails, `on_pressure` when `max_held` events wait, and
+    again when there is room. `clock` is in seconds since the epoch, and may jump; `monotonic` does not.
+    """
+
+    def __init__(
+        self,
+        adaptor: str,
+        ledger: Ledger,
+        gathering: Gathering,
+        most_attempts: Mapping[str, int],
+        *,
+        max_held: int,
+        on_trouble: Callable[[Exception], None],
+        on_pressure: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._adaptor = adaptor
+        self._ledger = ledger
+        self._gathering = gathering
+        self._most_attempts = most_attempts
+        self._max_held = max_held
+        self._on_trouble = on_trouble
+        self._on_pressure = on_pressure
+        self._clock = clock
+        self._monotonic = monotonic
+        self._first_seen: dict[tuple[str, float], float] = {}
+        self._lock = threading.Lock()
+        self._look_now = threading.Event()
+        self._stopping = False
+        begun = ledger.begun_groups()
+        self.begun = bool(begun)
+        """Whether groups are to be given out that somebody has begun."""
+        self._interrupted = self._parts(begun)
+        self._held = ledger.held()
+        self.full = self._held >= max_held
+        """Whether so many events are held that no more are to be consumed."""
+        self._thread = threading.Thread(target=self._run, name=f"{adaptor}-gatherer", daemon=True)
+
+    def start(self, work_on: Callable[[list[Delivery]], bool]) -> None:
+        """Begin to look. `work_on` settles a group that is given out, and says whether to go on."""
+        self._work_on = work_on
+        if self.full:
+            log.warning("too many events gathered", adaptor=self._adaptor, count=self._held, limit=self._max_held)
+        self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Let the running group end, begin no other. False if it has not ended after `timeout` seconds."""
+        self._stopping = True
+        self._look_now.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
+        """These are settled; so many are held now that were not before."""
+        with self._lock:
+            self._held += held
+            enough, full = self._held >= self._gathering.count, self._held >= self._max_held
+        if held and enough:
+            self._look_now.set()
+        if full:
+            self._press(True)
+
+    def look(self, work_on: Callable[[list[Delivery]], bool]) -> float:
+        """Have every group worked on that is due now; seconds until the next look."""
+        for part in self._interrupted:
+            if not self._give_out(part, "begun before", work_on):
+                return _LOOK_EVERY
+        while (found := self._first_due()) is not None:
+            entries, why = found
+            if not self._give_out(entries, why, work_on):
+                return _LOOK_EVERY
+        with self._lock:
+            self._held = self._ledger.held()
+        self._press(self._held >= (self._max_held * 0.9 if self.full else self._max_held))
+        return self._soonest()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._look_now.clear()
+            try:
+                pause = self.look(self._work_on)
+            except Exception as error:  # noqa: BLE001 - without the gatherer events would wait for ever, unseen
+                self._on_trouble(error)
+                return
+            self._look_now.wait(pause)
+
+    def _first_due(self) -> tuple[list[Entry], str] | None:
+        """The events of a group that is due, and why it is; None if none is."""
+        now = self._clock()
+        gathered = self._ledger.gathered(now)
+        seen = {(kind, one.oldest) for kind, one in gathered.items()}
+        self._first_seen = {mark: self._first_seen.get(mark, self._monotonic()) for mark in seen}
+        for kind, one in gathered.items():
+            answer = due(self._gathering, one, self._age((kind, one.oldest), now), now)
+            if kind not in self._most_attempts:
+                answer = Due("no handler")
+            if answer and (entries := self._ledger.group(kind, answer.before, now, self._gathering.count)):
+                return entries, answer.why
+        return None
+
+    def _age(self, mark: tuple[str, float], now: float) -> float:
+        """Seconds that the first event has waited; a clock that was put back cannot make it wait longer."""
+        return max(now - mark[1], self._monotonic() - self._first_seen[mark])
+
+    def _soonest(self) -> float:
+        """Seconds until the next look: until the first group is due by its age, if that is sooner than usual."""
+        after, now = self._gathering.after, self._clock()
+        if after is None:
+            return _LOOK_EVERY
+        return min([_LOOK_EVERY, *(max(0.0, after - self._age(mark, now)) for mark in self._first_seen)])
+
+    def _parts(self, begun: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """What was interrupted, as it is to be done again.
+
+        What a family has noted something of belongs together as it was. Of the rest some event may be what kills the
+        process: it is found out in ever smaller parts, and the last attempt that is allowed each has to itself.
+        """
+        if noted := [entry for entry in begun if entry.evidence]:
+            yield noted
+        others = sorted((entry for entry in begun if not entry.evidence), key=self._company)
+        for company, entries in groupby(others, key=self._company):
+            alike = sorted(entries, key=_arrival)
+            for first in range(0, len(alike), company):
+                yield alike[first : first + company]
+
+    def _company(self, entry: Entry) -> int:
+        """With how many others at most an interrupted event is tried again, itself among them."""
+        if entry.attempts >= self._most_attempts.get(entry.type, 1) - 1:
+            return 1
+        return max(1, self._gathering.count // int(_PARTS ** max(0, entry.attempts - 1)))
+
+    def _give_out(self, entries: Sequence[Entry], why: str, work_on: Callable[[list[Delivery]], bool]) -> bool:
+        if self._stopping:
+            return False
+        log.info("group given out", adaptor=self._adaptor, event_type=entries[0].type, count=len(entries), why=why)
+        return work_on(
+            [
+                Delivery(
+                    copy_to(self._adaptor, entry.message, entry.attempts),
+                    FromLedger(entry.key, entry.token),
+                    redelivered=True,
+                )
+                for entry in entries
+                if entry.message is not None
+            ]
+        )
+
+    def _press(self, full: bool) -> None:
+        if full is not self.full:
+            self._on_pressure()
+
+
+def _arrival(entry: Entry) -> int:
+    return entry.place.arrival if entry.place else 0
+
+
+def gatherer_of(
+    adaptor: Adaptor,
+    ledger: Ledger,
+    settings: Settings,
+    on_trouble: Callable[[Exception], None],
+    on_pressure: Callable[[], None],
+) -> Gatherer | None:
+    """The gatherer of an adaptor; None if it gathers nothing."""
+    gathering = adaptor._gathering()
+    if gathering is None:
+        return None
+    usual, handlers = settings.retry.policy(), adaptor._handlers.values()
+    return Gatherer(
+        adaptor.name,
+        ledger,
+        gathering,
+        {spec.event_type: (spec.options.retry or usual).max_attempts for spec in handlers},
+        max_held=settings.runner.max_held,
+        on_trouble=on_trouble,
+        on_pressure=on_pressure,
+    )
