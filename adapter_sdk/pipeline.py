@@ -253,7 +253,8 @@ class Pipeline:
                     work.comes_back = None if entry.place and entry.message else BUSY_DELAY
                     log.info("in other hands", again_in=work.comes_back, **work.facts())
                 case Verdict.HELD:
-                    log.info("gathered" if work.gathered else "held", order_key=work.order_key, **work.facts())
+                    at = {} if work.gathered else {"order_key": work.order_key}
+                    log.info("gathered" if work.gathered else "held", **at, **work.facts())
                     work.held_anew = not isinstance(work.delivery.receipt, FromLedger)
                 case Verdict.CONFLICT:
                     self._admission.set_aside_conflict(work, entry)

@@ -285,8 +285,10 @@ class Runner:
             in_order=line is not None,
         )
         self._enter(RunState.PAUSED if nothing else RunState.CONSUMING)
-        if line is not None:
-            line.start(self._work_on_group if isinstance(line, Gatherer) else workers.put)
+        if isinstance(line, Gatherer):
+            line.start(self._work_on_group)
+        elif line is not None:
+            line.start(workers.put)
         self._collector.start()
 
     def _watch(self) -> None:

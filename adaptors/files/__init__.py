@@ -2,6 +2,7 @@
 
 from adaptors.files.adaptor import FileDropAdaptor
 from adaptors.files.answers.faults import Fault
+from adaptors.files.batch import Batch
 from adaptors.files.business_day import BusinessDay
 from adaptors.files.drop import Drop
 from adaptors.files.errors import FileExists, FormatError
@@ -25,6 +26,7 @@ from adaptors.files.totals import Totals
 __all__ = [
     "Attribute",
     "BadRecord",
+    "Batch",
     "Binary",
     "BusinessDay",
     "Bytes",

@@ -11,14 +11,15 @@ from adaptors.files.totals import Totals
 
 
 class Drop:
-    """Takes the one file that a handler wants dropped for its event, and keeps it until the handler has returned.
+    """Takes the one file that a handler wants dropped, and keeps it until the handler has returned.
 
     Nothing is written to disk by it, so a handler that raises has dropped nothing. `content` is what was given so far,
     None if nothing, and `records` how many records that is, None if nobody said: a unit test gives the handler a
     `Drop()` and looks at it.
 
     `number` is the sequence number of the file, for a handler that writes it into the file: the same that `{sequence}`
-    is in its name. It is the event's from the moment that it is asked for, also if the handler fails then.
+    is in its name. It is the event's from the moment that it is asked for, also if the handler fails then;
+    that of a file of many events is the next one until the file is made.
     """
 
     def __init__(self, number: int | None = None) -> None:
@@ -73,7 +74,7 @@ class Drop:
         Raises FormatError if the handler has already written one.
         """
         if self.content is not None:
-            raise FormatError("the handler has already written its file; a drop takes one file per event")
+            raise FormatError("the handler has already written its file; a drop takes one")
         self.content = bytes(data)
         self.records = records
 

@@ -13,6 +13,7 @@ from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
 from adapter_sdk.transport.base import Message
 from adaptors.files.answers.receiving import Receiving
+from adaptors.files.batch_files import BatchFiles
 from adaptors.files.drop import Drop
 from adaptors.files.failures import translate
 from adaptors.files.form import Form
@@ -47,7 +48,7 @@ class _Job:
 class FileDropFamily(Family[Drop]):
     """Stage durably, note that in the ledger, then rename into the drop. What is gone from staging was dropped."""
 
-    promise = "One whole file per event: a crash neither repeats a drop nor shows a part of a file."
+    promise = "Each event in one whole file: a crash neither repeats a drop nor shows a part of a file."
     leaves_doubt = False
 
     def __init__(self, form: Form, target: Target, receiving: Receiving | None = None) -> None:
@@ -97,18 +98,30 @@ class FileDropFamily(Family[Drop]):
         """Drop the file of one event. One in doubt comes here only when it may be dropped anew."""
         if claim.in_doubt and Staged.read(claim.evidence):
             self.forget_doubt(claim, journal)
-        [job] = self._run([claim], journal)
-        if job.error is not None:
-            raise job.error
-        return job.replies
+        [outcome] = self._outcomes([claim], journal)
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome.replies
 
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
         """Drop the files of several events: their syncs, and their notes in the ledger, are shared."""
-        sure = iter(self._run([claim for claim in claims if not claim.in_doubt], journal))
-        return [self.apply_one(claim, journal) if claim.in_doubt else next(sure).outcome() for claim in claims]
+        sure = iter(self._outcomes([claim for claim in claims if not claim.in_doubt], journal))
+        return [self.apply_one(claim, journal) if claim.in_doubt else next(sure) for claim in claims]
+
+    def _outcomes(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
+        if self._form.batch is None:
+            return [job.outcome() for job in self._run(claims, journal)]
+        gone_is_dropped = self._target.gone_is_dropped
+        files = BatchFiles(self._form, self._folders, self.call_together, gone_is_dropped=gone_is_dropped)
+        return files.apply(claims, journal)
 
     def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The file never reached the backend: of what was noted only the number of its name stays."""
+        """The file never reached the backend: of what was noted only the number of its name stays.
+
+        One of many events goes into another file then, and each of the others may go into yet another: none keeps it.
+        """
+        if self._form.batch is not None:
+            return {}
         return kept_number(evidence.get("number") if evidence else None)
 
     def forget_doubt(self, claim: Claim, journal: Journal) -> None:
@@ -271,7 +284,7 @@ class RemoteDropFamily(FileDropFamily):
     """The same on a server. What is gone from staging was dropped if the drop holds it, and else is in doubt."""
 
     promise = (
-        "One whole file per event, never a part of one and never twice. If the line or the process dies in the moment "
+        "Each event in one whole file, never a part of one and never twice. If the line or the process dies in the moment "
         "of a drop, and the reader has taken the file by the time that it is looked for, the event is in doubt."
     )
     leaves_doubt = True

@@ -6,21 +6,26 @@ from typing import Self
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import EventData
+from adaptors.files.batch import Batch
 from adaptors.files.markers import Marker, Markers
 from adaptors.files.names import FileName, NameTemplate
 from adaptors.files.release import EXISTS_POLICIES, ExistsPolicy
+
+_OF_A_BATCH = frozenset({"sequence", "time", "business_date"})
+_BATCH_NAME = "a file of many is named by sequence, and by time or business_date, those of its first event's arrival"
 
 DeclaredMarkers = str | Marker | Sequence[Marker] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The names of an adaptor's files and markers, and what to do where a name is taken."""
+    """The names of an adaptor's files and markers, what to do where a name is taken, and when a file is cut."""
 
     adaptor: str
     file_name: NameTemplate
     markers: Markers
     exists: ExistsPolicy
+    batch: Batch | None = None
 
     @classmethod
     def read(
@@ -31,6 +36,7 @@ class Form:
         exists: ExistsPolicy,
         data_types: Sequence[type[EventData]],
         where: str,
+        batch: Batch | None = None,
     ) -> Self:
         """Raises ConfigError with every fault of the declaration, which stands in the class `where`."""
         faults: list[str] = []
@@ -39,6 +45,8 @@ class Form:
         names = markers = None
         try:
             names = NameTemplate(file_name, data_types, f"{where}.file_name")
+            if batch is not None and (others := names.fields - _OF_A_BATCH):
+                faults.append(f"{where}.file_name takes {', '.join(sorted(others))} of one event; {_BATCH_NAME}")
         except ConfigError as error:
             faults += error.faults
         try:
@@ -48,7 +56,7 @@ class Form:
             faults += error.faults
         if faults or names is None or markers is None:
             raise ConfigError(*faults)
-        return cls(adaptor, names, markers, exists)
+        return cls(adaptor, names, markers, exists, batch)
 
     @property
     def name_before_content(self) -> bool:

@@ -98,9 +98,14 @@ class NameTemplate:
             raise ConfigError(*(f"{where} {self.template!r}: {fault}" for fault in faults))
 
     @property
+    def fields(self) -> frozenset[str]:
+        """The fields in it."""
+        return frozenset(part.field for part in self._parts if part.field)
+
+    @property
     def uses_sequence(self) -> bool:
         """Whether a number is needed to fill it."""
-        return any(part.field == "sequence" for part in self._parts)
+        return "sequence" in self.fields
 
     def of(self, event: Event[Any], sequence: int | None = None) -> str:
         """The name for this event. Raises FormatError where the event lacks a value or the name would be unusable."""

@@ -99,6 +99,6 @@ def test_the_promise_is_as_weak_as_the_protocol(drop: str, doubt: bool, overwrit
     """`adaptor check` prints it: what a crash can leave in doubt, and whether a server may overwrite."""
     settings: dict[str, Any] = {"drop": drop, "password": "x"}
     family = Notes._family(FileSettings.model_validate(settings))
-    assert family.promise.startswith("One whole file per event")
+    assert family.promise.startswith("Each event in one whole file")
     assert (family.leaves_doubt, "in doubt" in family.promise) == (doubt, doubt)
     assert ("may rename over what is there" in family.promise) is overwrites
