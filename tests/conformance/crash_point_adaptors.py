@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from adapter_sdk import Event, EventData, NotApplied, TransientError, handles
 from adapter_sdk import replies as sealing
@@ -18,12 +18,12 @@ from adapter_sdk.ledger import claiming
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Delivery
-from adaptors.files import Drop, FileDropAdaptor
+from adaptors.files import Batch, Drop, FileDropAdaptor, FixedWidth, Text, Zoned
 from adaptors.files.family import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
 from adaptors.sql.family import DatabaseFamily, SqlFamily
-from samples.shop.events import OrderBooked, OrderPlaced, StockReserved
+from samples.shop.events import OrderBooked, OrderPlaced, PickOrdered, StockReserved
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse_adaptor import PickLine
 
@@ -64,6 +64,40 @@ class MarkedWarehouse(PlainWarehouse):
 
     name = "marked-warehouse"
     marker = "{stem}.OK"
+
+
+class Control(FixedWidth, encoding="ascii"):
+    """Before and after the orders of a file: its number, and how many there are."""
+
+    mark: Annotated[str, Text(1)]
+    number: Annotated[int, Zoned(6)]
+    count: Annotated[int, Zoned(6)] = 0
+
+
+class OrderRecord(FixedWidth, encoding="ascii"):
+    """One order, as wide as a control record."""
+
+    mark: Annotated[str, Text(1)] = "D"
+    order_id: Annotated[str, Text(12)]
+
+
+class BatchWarehouse(FileDropAdaptor):
+    """Many orders in one file, between a header and a trailer, with a marker after it."""
+
+    name = "batch-warehouse"
+    file_name = "PICK{sequence:06d}.DAT"
+    marker = "{stem}.OK"
+    batch = Batch(count=100, after=0.3)
+
+    @handles
+    def pick(self, events: list[Event[StockReserved]], drop: Drop) -> list[PickOrdered]:
+        """The trailer tells how many orders are in the file."""
+        drop.write(
+            (OrderRecord(order_id=event.data.order_id) for event in events),
+            header=Control(mark="H", number=drop.number),
+            trailer=lambda totals: Control(mark="T", number=drop.number, count=totals.count),
+        )
+        return [PickOrdered(order_id=event.data.order_id) for event in events]
 
 
 class BlindErp(SoapAdaptor):
