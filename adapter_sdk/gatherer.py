@@ -148,11 +148,12 @@ class Gatherer:
         """What was interrupted, as it is to be done again.
 
         What a family has noted something of belongs together as it was. Of the rest some event may be what kills the
-        process: it is found out in ever smaller parts, and the last attempt that is allowed each has to itself.
+        process: it is found out in ever smaller parts, and the last attempt that is allowed each has to itself. The
+        least suspicious go first.
         """
         if noted := [entry for entry in begun if entry.evidence]:
             yield noted
-        others = sorted((entry for entry in begun if not entry.evidence), key=self._company)
+        others = sorted((entry for entry in begun if not entry.evidence), key=self._company, reverse=True)
         for company, entries in groupby(others, key=self._company):
             alike = sorted(entries, key=_arrival)
             for first in range(0, len(alike), company):

@@ -47,10 +47,10 @@ def test_an_untouched_drop_has_no_content() -> None:
 
 
 def test_a_second_write_is_an_error() -> None:
-    """One file per event: what a second write would do is not guessed."""
+    """One file at a time: what a second write would do is not guessed."""
     drop = Drop()
     drop.write_bytes(b"one")
-    with pytest.raises(FormatError, match="one file per event"):
+    with pytest.raises(FormatError, match="a drop takes one"):
         drop.write_bytes(b"two")
     assert drop.content == b"one"
 
