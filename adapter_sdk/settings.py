@@ -87,7 +87,7 @@ class RunnerSettings(Section):
     concurrency: int = Field(default=4, ge=1, le=256, description="worker threads")
     batch_size: int = Field(default=250, ge=1, le=10_000, description="events of one batch at most")
     max_held: int = Field(
-        default=10_000, ge=1, description="ordered events held behind others; with so many, consuming pauses"
+        default=10_000, ge=1, description="events held behind others, or gathered; with so many, consuming pauses"
     )
     drain_timeout: float = Field(default=30.0, gt=0, description="seconds given to running handlers when stopping")
     answers_every: float = Field(default=5.0, gt=0, description="seconds between two looks for answers that come later")

@@ -284,7 +284,7 @@ class RemoteDropFamily(FileDropFamily):
     """The same on a server. What is gone from staging was dropped if the drop holds it, and else is in doubt."""
 
     promise = (
-        "Each event in one whole file, never a part of one and never twice. If the line or the process dies in the moment "
+        "Each event in one whole file, never a part of one and never twice. If line or process dies in the moment "
         "of a drop, and the reader has taken the file by the time that it is looked for, the event is in doubt."
     )
     leaves_doubt = True
