@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, State
+from adapter_sdk.ordering import declared_order
+from adapter_sdk.settings import Settings
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
 from adapter_sdk.work import FromLedger
@@ -164,3 +167,25 @@ def _mark(entry: Entry) -> tuple[Key, str]:
 
 
 _REMEDY = {"remedy": "see `adaptor dead list` and `adaptor doubt list` for what they wait behind"}
+
+
+def line_of(
+    adaptor: Adaptor,
+    ledger: Ledger,
+    settings: Settings,
+    on_trouble: Callable[[Exception], None],
+    on_pressure: Callable[[], None],
+) -> Line | None:
+    """The line of an adaptor that keeps order, or whose events still wait in the ledger because they once were to."""
+    ordered = declared_order(type(adaptor)) is not None
+    if not ordered and not ledger.held() and not ledger.next_in_line(past_dead=True, limit=1):
+        return None
+    return Line(
+        adaptor.name,
+        ledger,
+        past_dead=not ordered or adaptor.on_dead == "continue",
+        max_held=settings.runner.max_held,
+        most_out=settings.broker.prefetch,
+        on_trouble=on_trouble,
+        on_pressure=on_pressure,
+    )

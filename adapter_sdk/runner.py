@@ -21,8 +21,7 @@ from adapter_sdk.gatherer import Gatherer, gatherer_of
 from adapter_sdk.gathering import gathering_faults
 from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
-from adapter_sdk.line import Line
-from adapter_sdk.ordering import declared_order
+from adapter_sdk.line import Line, line_of
 from adapter_sdk.outage import Outage
 from adapter_sdk.overdue import Overdue
 from adapter_sdk.pipeline import Pipeline, Settlement
@@ -247,29 +246,12 @@ class Runner:
     def _start_workers(self) -> Hands:
         runner, name = self.settings.runner, self.adaptor.name
         batch_size = min(runner.batch_size, self._family.batch_limit)
-        self._line = self._make_line()
+        given = (self.adaptor, self.ledger, self.settings, self._report, self._wake.set)
+        self._line = gatherer_of(*given) or line_of(*given)
         if not isinstance(self._line, Line):
             return Workers(runner.concurrency, batch_size, self._process, name)
         alone = self._caution.needed
         return Lanes(1 if alone else runner.concurrency, 1 if alone else batch_size, self._admit, self._work_on, name)
-
-    def _make_line(self) -> Line | Gatherer | None:
-        """Where events are gathered or kept in order, or some still wait in the ledger because they once were."""
-        gatherer = gatherer_of(self.adaptor, self.ledger, self.settings, self._report, self._wake.set)
-        if gatherer is not None:
-            return gatherer
-        ordered = declared_order(type(self.adaptor)) is not None
-        if not ordered and not self.ledger.held() and not self.ledger.next_in_line(past_dead=True, limit=1):
-            return None
-        return Line(
-            self.adaptor.name,
-            self.ledger,
-            past_dead=not ordered or self.adaptor.on_dead == "continue",
-            max_held=self.settings.runner.max_held,
-            most_out=self.settings.broker.prefetch,
-            on_trouble=self._report,
-            on_pressure=self._wake.set,
-        )
 
     def _start_consuming(self, workers: Hands) -> None:
         line = self._line
