@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from adapter_sdk.crashpoints import POINTS
 from adapter_sdk.errors import ConfigError
+from adapter_sdk.gathering import check_gathering
 from adapter_sdk.handlers import HandlerSpec, read_handlers
 from adapter_sdk.ordering import OnDead, OrderedBy, check_ordering
 
@@ -42,30 +43,30 @@ class Adaptor:
     _handlers: ClassVar[Mapping[str, HandlerSpec]] = {}
     _handle_type: ClassVar[type | None] = None
     _takes_lists: ClassVar[bool] = False
+    _takes_batches: ClassVar[bool] = False
+    _gathering: ClassVar["Gathering | None"] = None
     _takes_answers: ClassVar[bool] = False
     _settings_section: ClassVar[str | None] = None
     _settings_model: ClassVar["type[BaseModel] | None"] = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, batch: "Gathering | None" = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._gathering = batch or cls._gathering
         # Classes made inside a function (tests, examples) name types that only that function's frame knows.
         localns = sys._getframe(1).f_locals
+        lists = cls._takes_lists or cls._gathering is not None
         cls._handlers = read_handlers(
-            cls, cls._handle_type, localns, takes_lists=cls._takes_lists, takes_answers=cls._takes_answers
+            cls, cls._handle_type, localns, takes_lists=lists, takes_answers=cls._takes_answers
         )
         if cls._handlers:
             _check_name(cls)
             check_ordering(cls)
+            check_gathering(cls, may_gather=cls._takes_batches)
             cls._check_class()
 
     @classmethod
     def _check_class(cls) -> None:
         """Called when an adaptor class with handlers is made: families raise ConfigError for what it declares wrong."""
-
-    @classmethod
-    def _gathering(cls) -> "Gathering | None":
-        """When events are to be gathered and given to their handler together; None if each is worked on at once."""
-        return None
 
     @classmethod
     def _crash_points(cls) -> Sequence[str]:

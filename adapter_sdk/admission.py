@@ -35,7 +35,7 @@ class Admission:
         self._adaptor = adaptor
         self._name = adaptor.name
         self._ordered_by = declared_order(type(adaptor))
-        self._gathers = adaptor._gathering() is not None
+        self._gathers = adaptor._gathering is not None
         self._ledger = ledger
         self._limits = limits
         self._retry = retry

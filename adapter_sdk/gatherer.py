@@ -198,7 +198,7 @@ def gatherer_of(
     on_pressure: Callable[[], None],
 ) -> Gatherer | None:
     """The gatherer of an adaptor; None if it gathers nothing."""
-    gathering = adaptor._gathering()
+    gathering = adaptor._gathering
     if gathering is None:
         return None
     usual, handlers = settings.retry.policy(), adaptor._handlers.values()

@@ -7,7 +7,9 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from adapter_sdk.errors import ConfigError
 from adapter_sdk.ledger.base import Gathered
+from adapter_sdk.ordering import declared_order
 
 if TYPE_CHECKING:
     from adapter_sdk.adaptor import Adaptor
@@ -57,9 +59,26 @@ def due(gathering: Gathering, gathered: Gathered, age: float, now: float) -> Due
     return None
 
 
+def check_gathering(adaptor: "type[Adaptor]", *, may_gather: bool) -> None:
+    """Raise ConfigError if the class declares a `batch` that cannot be."""
+    if adaptor._gathering is None:
+        return
+    where = f"{adaptor.__qualname__} ({adaptor.__module__})"
+    faults = [] if may_gather else [f"{where}: adaptors of this base gather nothing; take `batch` away"]
+    faults += [
+        f"{spec.where_defined}: takes one event; with `batch` a handler takes several, `list[Event[…]]`"
+        for spec in adaptor._handlers.values()
+        if not spec.takes_list
+    ]
+    if declared_order(adaptor) is not None:
+        faults.append(f"{where}: has ordered_by and batch; a batch keeps the order of arrival, take one of them away")
+    if faults:
+        raise ConfigError(*faults)
+
+
 def gathering_faults(adaptor: "type[Adaptor]", max_held: int) -> Collection[str]:
     """Why groups could never be due: consuming would pause before there are enough events. Empty if they can."""
-    gathering = adaptor._gathering()
+    gathering = adaptor._gathering
     wanted = 0 if gathering is None else gathering.count * len(adaptor._handlers)
     if max_held >= wanted:
         return []

@@ -249,7 +249,8 @@ class Runner:
         given = (self.adaptor, self.ledger, self.settings, self._report, self._wake.set)
         self._line = gatherer_of(*given) or line_of(*given)
         if not isinstance(self._line, Line):
-            return Workers(runner.concurrency, batch_size, self._process, name)
+            # What is gathered is written down in the order of its arrival, by one hand.
+            return Workers(runner.concurrency if self._line is None else 1, batch_size, self._process, name)
         alone = self._caution.needed
         return Lanes(1 if alone else runner.concurrency, 1 if alone else batch_size, self._admit, self._work_on, name)
 

@@ -57,7 +57,7 @@ def _report(adaptor: type[Adaptor], family: Family[Any] | None) -> dict[str, Any
         "adaptor": adaptor.name,
         "promise": family.promise if family else None,
         "order": order_promise(adaptor),
-        "gathers": gathering.described() if (gathering := adaptor._gathering()) else None,
+        "gathers": gathering.described() if (gathering := adaptor._gathering) else None,
         "handlers": [
             {
                 "event_type": spec.event_type,
@@ -81,7 +81,7 @@ def _print(adaptor: type[Adaptor], family: Family[Any] | None, faults: list[str]
         click.echo(f"promise  {family.promise}")
     if order := order_promise(adaptor):
         click.echo(f"order    {order}")
-    if gathering := adaptor._gathering():
+    if gathering := adaptor._gathering:
         click.echo(f"gathers  {gathering.described()}")
     click.echo()
     columns = ["EVENT TYPE", "HANDLER", "REPLIES"]

@@ -73,7 +73,7 @@ def one_entry(ledger: Ledger, event_id: str, source: str | None, state: State | 
 
 def behind(app: App, ledger: Ledger, entries: list[Entry]) -> dict[Key, int]:
     """How many events are held behind each of these that has a place in a line."""
-    if app.adaptor._gathering() is not None:
+    if app.adaptor._gathering is not None:
         return {}
     passed = {State.DEAD} if app.adaptor.on_dead == "continue" else set()
     return {

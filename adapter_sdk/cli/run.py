@@ -37,7 +37,7 @@ def run(app: App, as_json: bool, processes: int) -> None:
 
 def _check_that_they_can_compete(app: App) -> None:
     name = app.adaptor.name
-    if app.adaptor._gathering() is not None:
+    if app.adaptor._gathering is not None:
         raise ConfigError(f"--processes: {name} gathers events, for which one process consumes; start it once")
     if declared_order(app.adaptor) is not None:
         raise ConfigError(f"--processes: {name} keeps events in order, for which one process consumes; start it once")

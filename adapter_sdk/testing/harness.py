@@ -123,7 +123,7 @@ class AdaptorHarness:
     def _in_line(self) -> bool:
         """Whether the ledger itself has something to give out, or something of what it gave out to publish."""
         adaptor, ledger = self._adaptor, self.ledger
-        gathers = adaptor._gathering() is not None
+        gathers = adaptor._gathering is not None
         if declared_order(adaptor) is None and not gathers:
             return False
         return bool(ledger.next_in_line(gathers or adaptor.on_dead == "continue", 1) or ledger.unsent(math.inf, 1))

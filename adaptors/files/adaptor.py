@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from adapter_sdk.adaptor import Adaptor
-from adapter_sdk.errors import ConfigError
-from adapter_sdk.ordering import declared_order
 from adaptors.files.answers.form import AnswerForm, read_forms
 from adaptors.files.answers.receiving import Receiving
-from adaptors.files.batch import Batch
 from adaptors.files.drop import Drop
 from adaptors.files.family import FileDropFamily, OverwritingDropFamily, RemoteDropFamily
 from adaptors.files.form import DeclaredMarkers, Form
@@ -17,12 +14,6 @@ from adaptors.files.names import FileName
 from adaptors.files.release import ExistsPolicy
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets import target_of
-
-_LISTS = {
-    True: "with `batch` a handler takes those of one file, `list[Event[…]]`",
-    False: "without `batch` on its class a handler takes one event, `Event[…]`",
-}
-_ONE_OF_THEM = "a file holds its events as they arrived; take one of the two away"
 
 _FAMILIES: Mapping[Scheme, type[FileDropFamily]] = {
     "sftp": RemoteDropFamily,
@@ -41,9 +32,9 @@ class FileDropAdaptor(Adaptor):
     sets the event aside otherwise, "replace" overwrites. `marker`, such as `"{stem}.OK"`, is the name of an empty file
     that is dropped after each file; a `Marker`, or several, may come before it, and hold its size or a checksum.
 
-    With `batch` many events go into one file: handlers take `(self, events, drop)` with `events: list[Event[…]]`, and
-    are called when a file is cut. A list that fails is tried in parts, to find who is to blame: so a handler does
-    nothing but read its events and write the drop.
+    `class Payments(FileDropAdaptor, batch=Batch(...))` has many events in one file: its handlers take `(self, events,
+    drop)` with `events: list[Event[…]]`, and are called when a file is cut. A list that fails is tried in parts, to
+    find who is to blame: so a handler does nothing but read its events and write the drop.
 
     Answers come in files, in the folder `[files] answers`: `@pick.answer(key="order_id", files="CONF*.DAT")` marks the
     method that takes their records. Other options: `marker`, as above, without which a file is whole when it has
@@ -54,9 +45,8 @@ class FileDropAdaptor(Adaptor):
     file_name: ClassVar[str | FileName] = ""
     exists: ClassVar[ExistsPolicy] = "error"
     marker: ClassVar[DeclaredMarkers] = None
-    batch: ClassVar[Batch | None] = None
 
-    _takes_lists = True
+    _takes_batches = True
     _handle_type = Drop
     _takes_answers = True
     _settings_section = "files"
@@ -66,26 +56,12 @@ class FileDropAdaptor(Adaptor):
     def _check_class(cls) -> None:
         cls._form()
         cls._answer_forms()
-        gathers = cls.batch is not None
-        faults = [
-            f"{spec.where_defined}: " + ("takes one event" if gathers else "takes a list") + f"; {_LISTS[gathers]}"
-            for spec in cls._handlers.values()
-            if spec.takes_list is not gathers
-        ]
-        if gathers and declared_order(cls) is not None:
-            faults.append(f"{cls.__qualname__} has ordered_by and batch: {_ONE_OF_THEM}")
-        if faults:
-            raise ConfigError(*faults)
-
-    @classmethod
-    def _gathering(cls) -> Batch | None:
-        return cls.batch
 
     @classmethod
     def _form(cls) -> Form:
         data_types = [handler.data_type for handler in cls._handlers.values()]
         where = f"{cls.__module__}.{cls.__qualname__}"
-        return Form.read(cls.name, cls.file_name, cls.marker, cls.exists, data_types, where, cls.batch)
+        return Form.read(cls.name, cls.file_name, cls.marker, cls.exists, data_types, where, cls._gathering)
 
     @classmethod
     def _crash_points(cls) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import EventData
-from adaptors.files.batch import Batch
+from adapter_sdk.gathering import Gathering
 from adaptors.files.markers import Marker, Markers
 from adaptors.files.names import FileName, NameTemplate
 from adaptors.files.release import EXISTS_POLICIES, ExistsPolicy
@@ -25,7 +25,7 @@ class Form:
     file_name: NameTemplate
     markers: Markers
     exists: ExistsPolicy
-    batch: Batch | None = None
+    batch: Gathering | None = None
 
     @classmethod
     def read(
@@ -36,7 +36,7 @@ class Form:
         exists: ExistsPolicy,
         data_types: Sequence[type[EventData]],
         where: str,
-        batch: Batch | None = None,
+        batch: Gathering | None = None,
     ) -> Self:
         """Raises ConfigError with every fault of the declaration, which stands in the class `where`."""
         faults: list[str] = []

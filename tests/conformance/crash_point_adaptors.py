@@ -23,7 +23,7 @@ from adaptors.files.family import FileDropFamily
 from adaptors.soap import SoapAdaptor, SoapService
 from adaptors.soap.family import SoapFamily
 from adaptors.sql.family import DatabaseFamily, SqlFamily
-from samples.shop.events import OrderBooked, OrderPlaced, PickOrdered, StockReserved
+from samples.shop.events import OrderBooked, OrderPlaced, StockReserved
 from samples.shop.stock_adaptor import StockAdaptor
 from samples.shop.warehouse_adaptor import PickLine
 
@@ -81,23 +81,22 @@ class OrderRecord(FixedWidth, encoding="ascii"):
     order_id: Annotated[str, Text(12)]
 
 
-class BatchWarehouse(FileDropAdaptor):
+class BatchWarehouse(FileDropAdaptor, batch=Batch(count=100, after=0.3)):
     """Many orders in one file, between a header and a trailer, with a marker after it."""
 
     name = "batch-warehouse"
     file_name = "PICK{sequence:06d}.DAT"
     marker = "{stem}.OK"
-    batch = Batch(count=100, after=0.3)
 
     @handles
-    def pick(self, events: list[Event[StockReserved]], drop: Drop) -> list[PickOrdered]:
+    def pick(self, events: list[Event[StockReserved]], drop: Drop) -> list[PickListed]:
         """The trailer tells how many orders are in the file."""
         drop.write(
             (OrderRecord(order_id=event.data.order_id) for event in events),
             header=Control(mark="H", number=drop.number),
             trailer=lambda totals: Control(mark="T", number=drop.number, count=totals.count),
         )
-        return [PickOrdered(order_id=event.data.order_id) for event in events]
+        return [PickListed(order_id=event.data.order_id) for event in events]
 
 
 class BlindErp(SoapAdaptor):

@@ -27,12 +27,11 @@ from tests.services.waiting import wait_until
 COUNT = 50
 
 
-class Notes(FileDropAdaptor):
+class Notes(FileDropAdaptor, batch=Batch(count=COUNT, after=900)):
     """One line per note."""
 
     name = "notes"
     file_name = "NOTES{sequence:04d}.TXT"
-    batch = Batch(count=COUNT, after=900)
 
     @handles
     def note(self, events: list[Event[Note]], drop: Drop) -> None:
@@ -40,8 +39,8 @@ class Notes(FileDropAdaptor):
         drop.write_text("\n".join(event.data.text for event in events), encoding="ascii")
 
 
-class Impatient(Notes):
-    batch = Batch(count=COUNT, after=0.2)
+class Impatient(Notes, batch=Batch(count=COUNT, after=0.2)):
+    """Cut after a moment."""
 
 
 Publish = Callable[..., None]

@@ -1,5 +1,6 @@
 """Files of many events, in real folders: who is to blame, how large they are, what is in the way, and crashes."""
 
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,11 @@ class Killed(BaseException):
     """The process died here."""
 
 
-class NoteBatches(FileDropAdaptor):
+class NoteBatches(FileDropAdaptor, batch=Batch(count=100, after=900)):
     """One line per note; the text says what goes wrong."""
 
     name = "note-batches"
     file_name = "NOTES{sequence:02d}.TXT"
-    batch = Batch(count=100, after=900)
 
     @handles
     def note(self, events: list[Event[Note]], drop: Drop) -> None:
@@ -51,9 +51,8 @@ class NoteBatches(FileDropAdaptor):
             drop.write_text(f"{drop.number}:" + ",".join(texts), encoding="ascii", records=len(texts))
 
 
-class Small(NoteBatches):
+class Small(NoteBatches, batch=Batch(count=100, after=900, bytes=12)):
     name = "small-batches"
-    batch = Batch(count=100, after=900, bytes=12)
 
 
 class Checked(NoteBatches):
@@ -265,8 +264,8 @@ class TestDeclaration:
         def take(self: object, events: list[Event[Note]], drop: Drop) -> None:
             return None
 
-        whole = {"name": "made", "file_name": "{sequence}", "batch": Batch(after=1), "take": handles(take), **body}
-        type("Made", (FileDropAdaptor,), whole)
+        whole = {"name": "made", "file_name": "{sequence}", "take": handles(take), **body}
+        types.new_class("Made", (FileDropAdaptor,), {"batch": Batch(after=1)}, lambda space: space.update(whole))
 
     def test_a_handler_of_one_event_is_refused(self) -> None:
         """With `batch` every handler takes a list."""
@@ -278,7 +277,7 @@ class TestDeclaration:
             return None
 
         other.__annotations__["event"] = Event[Other]
-        with pytest.raises(ConfigError, match=r"Made\.other .*: takes one event; with `batch` a handler takes those"):
+        with pytest.raises(ConfigError, match=r"Made\.other .*: takes one event; with `batch` a handler takes several"):
             self.declared(other=handles(other))
 
     def test_a_name_of_one_event_is_refused(self) -> None:
@@ -288,5 +287,5 @@ class TestDeclaration:
 
     def test_an_order_is_refused(self) -> None:
         """Events that wait for each other and for their file would be two promises about order."""
-        with pytest.raises(ConfigError, match="Made has ordered_by and batch"):
+        with pytest.raises(ConfigError, match="has ordered_by and batch; a batch keeps the order of arrival"):
             self.declared(ordered_by="subject")

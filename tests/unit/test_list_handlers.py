@@ -109,7 +109,7 @@ class TestAnnotations:
 
         function: Callable[..., None] = take_with_handle if handle else take
         function.__annotations__ = {"events": list[Event[Placed]], "handle": handle, "return": None}
-        with pytest.raises(ConfigError, match=r"Made\.take.*\(.*\): takes a list; .* takes one"):
+        with pytest.raises(ConfigError, match=r"Made\.take.*\(.*\): takes a list; a handler of this base takes one"):
             type("Made", (base,), {"name": "made", "file_name": "{key}", "take": handles(function)})
 
     def test_a_verify_is_asked_about_one_event(self) -> None:
