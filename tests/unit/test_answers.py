@@ -16,7 +16,6 @@ from adapter_sdk.family import Direct
 from adapter_sdk.ledger.base import State
 from adapter_sdk.overdue import ReplyOverdue
 from adapter_sdk.replies import reply_id
-from adapter_sdk.runner import RunState
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adapter_sdk.transport.base import Binding, Delivery, Message, Queue, Topology
 from adapter_sdk.transport.memory import MemoryTransport
@@ -112,6 +111,18 @@ def wait_until(harness: AdaptorHarness, condition: Callable[[], object]) -> None
     harness._wait(lambda: bool(condition()), 10.0, "the condition")
 
 
+def picks(harness: AdaptorHarness, count: int) -> list[Event[Any]]:
+    """So many answers as replies, in order. One that is published before what was beside it is noted repeats that."""
+    found: dict[str, Event[Any]] = {}
+
+    def there() -> bool:
+        found.update({reply.id: reply for reply in harness.replies() if reply.type == "store.picked"})
+        return len(found) >= count
+
+    wait_until(harness, there)
+    return list(found.values())
+
+
 def dead_letters(harness: AdaptorHarness) -> Sequence[Any]:
     """What was set aside."""
     return harness.ledger.find([State.DEAD])
@@ -123,17 +134,14 @@ def test_an_answer_becomes_the_reply_that_was_owed(post: type[Post]) -> None:
     with running() as harness:
         harness.publish(event)
         entry = harness.wait_for(event, State.APPLIED)
+        wait_until(harness, lambda: not harness.ledger.unsent(1e12, 10))
         (owed,) = harness.ledger.owed(10)
-        assert (owed.event, owed.key, owed.correlation_id, harness.ledger.answer_counts()[0]) == (
-            event.key,
-            "o-1",
-            "c-1",
-            1,
-        )
+        assert (owed.event, owed.key, owed.correlation_id) == (event.key, "o-1", "c-1")
+        assert harness.ledger.answer_counts() == (1, 0)
         assert [reply.owed is not None for reply in entry.replies] == [False, True]
         post.tray.append(Note(order_id="o-1", by="ann"))
         received, picked = harness.replies(2)
-        assert harness.ledger.answer_counts()[0] == 0
+        assert harness.ledger.answer_counts() == (0, 0)
         wait_until(harness, lambda: not harness.ledger.unsent(1e12, 10))
     assert (received.id, picked.id) == (reply_id("store", event.key, 0), reply_id("store", event.key, 1))
     assert picked.data == Picked(order_id="o-1", by="ann")
@@ -154,9 +162,9 @@ def test_an_answer_that_is_found_again(post: type[Post]) -> None:
         post.tray.append(Note(order_id="o-1", by="ann"))
         wait_until(harness, lambda: post.seen.count(Completion.REPEATED) > 2)
         assert [owed.event.id for owed in harness.ledger.owed(10)] == ["e-2"]
-        assert [reply.causation_id for reply in harness.replies(3) if reply.type == "store.picked"] == ["e-1"]
+        assert [reply.causation_id for reply in picks(harness, 1)] == ["e-1"]
         post.tray.append(Note(order_id="o-1", by="bob"))
-        assert harness.replies(4)[-1].causation_id == "e-2"
+        assert [reply.causation_id for reply in picks(harness, 2)] == ["e-1", "e-2"]
 
 
 def test_events_of_one_batch_with_one_key_are_answered_in_their_order(post: type[Post]) -> None:
@@ -166,7 +174,7 @@ def test_events_of_one_batch_with_one_key_are_answered_in_their_order(post: type
         harness.publish(*events)
         harness.wait_until_settled()
         post.tray += [Note(order_id="o-1", by=f"picker {number}") for number in range(5)]
-        picked = [reply for reply in harness.replies(10) if reply.type == "store.picked"]
+        picked = picks(harness, 5)
     assert [(reply.causation_id, reply.data.by) for reply in picked] == [(f"e-{n}", f"picker {n}") for n in range(5)]
 
 
@@ -177,7 +185,7 @@ def test_an_answer_before_its_event_is_waited_for(post: type[Post]) -> None:
     with running(unmatched_after=60) as harness:
         wait_until(harness, lambda: Completion.EARLY in post.seen)
         harness.publish(event)
-        assert len(harness.replies(2)) == 2
+        assert len(picks(harness, 1)) == 1
         assert not dead_letters(harness)
     assert post.seen[-1] is Completion.MATCHED
 
@@ -204,7 +212,7 @@ def test_an_answer_that_the_method_refuses_is_set_aside(post: type[Post]) -> Non
     post.tray += [Note(order_id="o-1", by="nobody"), Note(order_id="o-1", by="ann")]
     with running() as harness:
         harness.publish(event)
-        assert harness.replies(2)[1].data.by == "ann"
+        assert [reply.data.by for reply in picks(harness, 1)] == ["ann"]
         (dead,) = dead_letters(harness)
     assert (dead.reason, post.seen.count(Completion.REFUSED)) == ("value error", 1)
     assert "ValueError: nobody picks" in dead.error
@@ -219,7 +227,7 @@ def test_an_overdue_reply_is_announced_once(post: type[Post]) -> None:
         harness.publish(event, patient)
         wait_until(harness, lambda: heard)
         post.tray.append(Note(order_id="o-1", by="ann"))
-        assert [reply.type for reply in harness.replies(3)].count("store.picked") == 1
+        assert len(picks(harness, 1)) == 1
         assert not harness.ledger.owed(10, unannounced=True, due_before=1e12)
     (message,) = heard
     overdue = open_envelope(message, Limits()).validate(ReplyOverdue)
@@ -234,18 +242,19 @@ def test_an_overdue_reply_is_announced_once(post: type[Post]) -> None:
     }
 
 
-def test_trouble_while_looking(post: type[Post]) -> None:
+def test_trouble_while_looking(post: type[Post], capfd: pytest.CaptureFixture[str]) -> None:
     """A bug is logged and the next look comes; a backend that is away pauses the adaptor, until it is back."""
     event = event_of(Placed(order_id="o-1"))
     post.trouble += [BackendUnavailable("the post is closed"), ValueError("no such table")]
     with running() as harness:
         wait_until(harness, lambda: not post.trouble)
-        runner = harness._running()
-        assert runner.wait_for(RunState.PAUSED, 5)
-        assert runner.wait_for(RunState.CONSUMING, 5)
         post.tray.append(Note(order_id="o-1", by="ann"))
         harness.publish(event)
-        assert len(harness.replies(2)) == 2
+        assert len(picks(harness, 1)) == 1
+    said = capfd.readouterr().out
+    assert "answers not collected" in said
+    assert "ValueError: no such table" in said
+    assert "BackendUnavailable" in said
 
 
 def listen(harness: AdaptorHarness, event_type: str) -> list[Message]:
