@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -131,6 +130,7 @@ class Campaign:
         self._doubts_counted = 0.0
         self._excused_until = 0.0
         self._binding: threading.Timer | None = None
+        self._started = False
 
     def run(self) -> None:
         """From the start of the backend to the evidence. What ends it before is in `failure`."""
@@ -188,18 +188,21 @@ class Campaign:
             "ADAPTOR_LOG_LEVEL": "warning",
             **self._backend.start(),
         }
-        command = partial(command_for, self._backend.app, self._broken)
-        if self._inject is not None:
-            command = partial(killed_at_a_system_call, command(), SYSTEM_CALLS[self.family], self._inject)
-        self._crew = Crew(self._backend.processes, command, environment, folder)
+        self._crew = Crew(self._backend.processes, self._command, environment, folder)
         self._ledger = sqlalchemy.create_engine(self._backend.ledger_url)
         self._backend.install(environment)
         self._crew.start()
         self._wait(self._declared, 60.0, f"the adaptors of {self.family} did not start")
+        self._started = True
+
+    def _command(self) -> Sequence[str]:
+        """What starts an adaptor. Only the queues that the first one declares keep what is sent."""
+        command = command_for(self._backend.app, self._broken)
+        if self._inject is None or not self._started:
+            return command
+        return killed_at_a_system_call(command, SYSTEM_CALLS[self.family], self._inject)
 
     def _declared(self) -> bool:
-        if self._inject is not None:
-            self._crew.start()
         ended = [process.status for process in self._crew.processes if process.status is not None]
         if ended:
             raise StartFailed(
