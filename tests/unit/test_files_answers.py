@@ -16,7 +16,7 @@ from adaptors.files.answers.watch import Look, Watch
 from adaptors.files.formats.parts import alone, cutting_fault, parts_of
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets.base import UNKNOWN, Listed
-from tests.answer_files import Confirmation, Head, Marked, Picked, PickOrdered, Tail, Warehouse
+from tests.answer_files import Confirmation, Counted, Head, Marked, Picked, PickOrdered, Tail, Warehouse
 
 
 def looked(watch: Watch, now: float, *files: Listed) -> Look:
@@ -54,6 +54,24 @@ def test_a_marker_that_does_not_come_is_asked_for_after_ten_minutes() -> None:
     watch, file = Watch(Marked._answer_forms(), stable=5), Listed("CONF1.DAT", 9, 10.0)
     assert looked(watch, 0, file, Listed("CONF1.CTL", 1, 9.0)) == Look()
     assert looked(watch, 601, file).stuck == {"CONF1.DAT": "for 600 s it has had no marker CONF1.CTL: is it whole?"}
+
+
+def test_a_name_that_can_have_no_marker_is_said_and_keeps_no_other_waiting() -> None:
+    """A marker of it would be longer than file systems allow."""
+    files = [Listed(f"CONF{'X' * 246}.DAT", 9, 10.0), Listed("CONF1.DAT", 9, 10.0)]
+    markers = [Listed("CONF1.CTL", 1, 9.0), Listed("CONF1.DAT.md5", 32, 11.0)]
+    look = looked(Watch(Marked._answer_forms(), stable=5), 0, *files, *markers)
+    assert names(look) == ["CONF1.DAT"]
+    assert "is longer than 255 bytes" in look.stuck[files[0].name]
+
+
+def test_a_name_that_two_methods_want_is_left_to_neither() -> None:
+    """Which of them it is for is not guessed."""
+    look = looked(
+        Watch([*Warehouse._answer_forms(), *Warehouse._answer_forms()], stable=0), 0, Listed("CONF1.DAT", 9, 10.0)
+    )
+    assert look.whole == []
+    assert look.stuck == {"CONF1.DAT": "its name matches the patterns of picked and picked; narrow one of them"}
 
 
 def test_a_server_without_sizes_needs_a_marker() -> None:
@@ -137,6 +155,8 @@ def test_wrong_folders_are_said_before_anything_runs(tmp_path: Any) -> None:
     ]
     [fault] = checked(Warehouse, drop=drop, answers=inbox, done=inbox)
     assert fault.startswith(f"[files] done: {inbox} is the folder of the answers themselves")
+    [fault] = checked(Counted, drop=drop, answers=inbox, bad_records="record")
+    assert 'have a trailer, and are taken whole or not at all; set "file"' in fault
     assert "another volume" in checked(Warehouse, drop=drop, answers=inbox, error="/dev/shm")[0]
 
 

@@ -46,37 +46,39 @@ class Receiving:
         self._completing = Completing()
         self._said: dict[str, str] = {}
         self._ready = False
+        self._inbox = settings.answers or Path()
+        self._done = settings.done or self._inbox / "done"
+        self._error = settings.error or self._inbox / "error"
 
     def check(self) -> Iterator[str]:
         """What can be seen without connecting anywhere."""
-        inbox = self._settings.answers
-        if inbox is None:
+        if self._settings.answers is None:
             methods = ", ".join(form.spec.name for form in self._forms)
             yield f"[files] answers: {methods} waits for answer files; name the folder in which the backend leaves them"
             return
         named = {"done": self._settings.done, "error": self._settings.error}
         others = {name: folder for name, folder in named.items() if folder is not None}
         for name, folder in others.items():
-            if folder == inbox:
-                yield f"[files] {name}: {inbox} is the folder of the answers themselves; name another on its volume"
-        yield from self._target.check_others({"answers": inbox, **others})
+            if folder == self._inbox:
+                yield f"[files] {name}: {folder} is the folder of the answers themselves; name another on its volume"
+        yield from self._target.check_others({"answers": self._inbox, **others})
         if self._settings.bad_records == "record":
             for form in self._forms:
                 if form.trailer is not None or not issubclass(form.record, JOINED):
+                    why = "have a trailer" if form.trailer is not None else "are one document each"
                     yield (
-                        f'[files] bad_records = "record" is not possible for {form.spec.where_defined}: what its files '
-                        'are cannot do without a record; set "file"'
+                        f"[files] bad_records: the files of {form.spec.where_defined} {why}, and are taken whole or "
+                        'not at all; set "file"'
                     )
 
     def collect(self, answers: Answers) -> None:
         """Look once. Raises what `answers` raises; trouble with the folders is said once, and keeps no drop waiting."""
-        inbox = self._settings.answers
         try:
             with self._places() as places:
                 self._look(places, answers)
         except OSError as error:
             self._ready = False
-            self._say(_FOLDERS, str(translate(error, f"looking for answers in {inbox}")))
+            self._say(_FOLDERS, str(translate(error, f"looking for answers in {self._inbox}")))
         except ConfigError as error:
             self._say(_FOLDERS, "; ".join(error.faults))
 
@@ -193,22 +195,13 @@ class Receiving:
     @contextmanager
     def _places(self) -> Iterator[_Places]:
         """The three folders, where the default ones are made at the first look."""
-        assert self._settings.answers is not None  # a fault of `check`
         if not self._ready:
             for folder, made in ((self._done, self._settings.done), (self._error, self._settings.error)):
                 if made is None:
                     self._target.make_folder(folder)
             self._ready = True
-        with self._target.others([self._settings.answers, self._done, self._error]) as folders:
+        with self._target.others([self._inbox, self._done, self._error]) as folders:
             yield _Places(*folders)
-
-    @property
-    def _done(self) -> Path:
-        return self._settings.done or Path(self._settings.answers or "") / "done"
-
-    @property
-    def _error(self) -> Path:
-        return self._settings.error or Path(self._settings.answers or "") / "error"
 
 
 def _report(faults: Sequence[Fault], kept: str, action: str) -> bytes:

@@ -1,10 +1,11 @@
 """Which files of a folder are whole, by what is seen of it from look to look. No clock and no disk in here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from adaptors.files.answers.form import AnswerForm
+from adaptors.files.errors import FormatError
 from adaptors.files.targets.base import UNKNOWN, Listed
 
 _PATIENCE = 600.0  # seconds that a marker may be missing before somebody is told
@@ -46,13 +47,23 @@ class Watch:
             if len(forms) > 1:
                 methods = " and ".join(form.spec.name for form in forms)
                 look.stuck[file.name] = f"its name matches the patterns of {methods}; narrow one of them"
-            elif missing := [marker for marker in forms[0].markers_of(file.name) if marker not in names]:
-                if now - self._since[file] > _PATIENCE:
-                    look.stuck[file.name] = f"for {_PATIENCE:g} s it has had no marker {missing[0]}: is it whole?"
-            elif forms[0].markers.end_files:
-                look.whole.append(Whole(file, forms[0]))
-            elif file.size == UNKNOWN:
-                look.stuck[file.name] = "the server tells no sizes, so only a marker could say when a file is whole"
-            elif now - self._since[file] >= self._stable:
+            elif why := self._stuck(file, forms[0], names, now):
+                look.stuck[file.name] = why
+            elif why is None:
                 look.whole.append(Whole(file, forms[0]))
         return look
+
+    def _stuck(self, file: Listed, form: AnswerForm, names: Collection[str], now: float) -> str | None:
+        """What keeps a file from being read, None if nothing does; empty for what will soon pass by itself."""
+        rest = now - self._since[file]
+        try:
+            missing = [marker for marker in form.markers_of(file.name) if marker not in names]
+        except FormatError as error:
+            return str(error)
+        if missing:
+            return f"for {_PATIENCE:g} s it has had no marker {missing[0]}: is it whole?" if rest > _PATIENCE else ""
+        if form.markers.end_files:
+            return None
+        if file.size == UNKNOWN:
+            return "the server tells no sizes, so only a marker could say when a file is whole"
+        return None if rest >= self._stable else ""
