@@ -2,16 +2,21 @@
 
 import errno
 import hashlib
+import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from adapter_sdk.answers import Answer, Completion
 from adapter_sdk.ledger.base import State
 from adapter_sdk.testing import AdaptorHarness
 from adaptors.files import Fault, Totals
+from adaptors.files.settings import FileSettings
 from adaptors.files.targets.local import LocalFolder
 from tests.answer_files import (
     Counted,
@@ -283,3 +288,44 @@ def test_a_file_that_cannot_be_read_is_said_once_and_tried_again(site: Site, mon
         assert "Permission denied (EACCES)" in line["error"]
         locked.clear()
         assert len(replies(harness, 2)) == 2
+
+
+class Everyone:
+    """Stands for a ledger that several processes share: each answer is matched by the first who brings it."""
+
+    def __init__(self) -> None:
+        self.brought: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def complete(self, answers: Sequence[Answer], also: object = None) -> list[Completion]:
+        """The first time, and every other."""
+        with self._lock:
+            self.brought.update(answer.id for answer in answers)
+            return [Completion.MATCHED if self.brought[answer.id] == 1 else Completion.REPEATED for answer in answers]
+
+
+def test_processes_that_look_into_one_folder_do_not_disturb_each_other(site: Site) -> None:
+    """Each file and its markers lie in done/ once, good or bad none is lost, and nobody has trouble to tell of."""
+    for number in range(60):
+        data = confirmations((str(number), 1))
+        site.deliver(f"CONF{number}.CTL", b"9")
+        site.deliver(f"CONF{number}.DAT", data)
+        site.deliver(f"CONF{number}.DAT.md5", hashlib.md5(data, usedforsecurity=False).hexdigest().encode())
+    everyone = Everyone()
+    settings = FileSettings.model_validate({"drop": site.drop, "answers": site.answers})
+
+    def look() -> None:
+        family = Marked._family(settings)
+        while site.waiting():
+            family.collect(everyone)
+
+    with capture_logs() as lines:
+        threads = [threading.Thread(target=look) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    names = [f"CONF{number}.{end}" for number in range(60) for end in ("CTL", "DAT", "DAT.md5")]
+    assert (site.done(), site.error()) == (sorted(names), [])
+    assert len(everyone.brought) == 60
+    assert [line for line in lines if line["log_level"] != "info"] == []

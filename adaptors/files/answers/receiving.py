@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,7 +179,8 @@ class Receiving:
                 name = file.name[1:].removesuffix(sign)
                 form = next((form for form in self._forms if form.takes(name)), None)
                 if file.name == f".{name}{sign}" and form is not None:
-                    self._finish(name, file.name, form, places, to)
+                    with suppress(FileNotFoundError):  # another process is not dead, and finishes it itself
+                        self._finish(name, file.name, form, places, to)
 
     def _log_faults(self, line: str, name: str, faults: Sequence[Fault], error: Folder, report: str) -> None:
         log.error(line, file=name, faults=len(faults), error=faults[0].error, report=f"{error.place}/{report}")
