@@ -63,6 +63,19 @@ class OwedContract:
         assert entry.replies == (GIVEN, owed(1, within=5.0))
         assert store.owed(1) == [first]
 
+    def test_what_is_noted_in_the_middle_of_an_effect(self, store: SqlLedger) -> None:
+        """A later attempt that finds the effect made owes what the first one noted."""
+        asked = ClaimRequest(key=Key("/shop", "a"), digest="d" * 64, type="shop.placed")
+        ((_, entry),) = store.claim([asked], 1.0)
+        with store.transaction() as transaction:
+            transaction.note(entry.key, entry.token, State.STAGED, {}, (GIVEN, owed(1, within=5.0)))
+        assert store.answer_counts() == (0, 0)
+        ((_, again),) = store.claim([asked], 2.0)
+        assert again.replies == (GIVEN, owed(1, within=5.0))
+        end = Record(key=again.key, token=again.token, state=State.APPLIED, replies=again.replies)
+        assert store.record([end], 3.0) == [True]
+        assert [reply.due_at for reply in store.owed(10)] == [8.0]
+
     def test_a_claim_that_was_lost_owes_nothing(self, store: SqlLedger) -> None:
         """What another worker has recorded is not owed a second time."""
         (entry,) = self.applied(store, ("a", [owed(1)]))

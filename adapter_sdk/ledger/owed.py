@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from adapter_sdk.errors import LedgerError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger import schema
 from adapter_sdk.ledger.base import Decision, Entry, Reply, State
@@ -16,6 +17,11 @@ from adapter_sdk.ledger.table import Table
 
 _OWED, _TURNS = "owed", "answers"
 _OPEN = f"FROM adaptor_owed WHERE adaptor = :adaptor AND {schema.OPEN}"
+_WITH_EVENT = (
+    "FROM adaptor_owed JOIN adaptor_ledger ON adaptor_ledger.adaptor = adaptor_owed.adaptor "
+    "AND adaptor_ledger.event_hash = adaptor_owed.event_hash "
+    f"WHERE adaptor_owed.adaptor = :adaptor AND {schema.OPEN}"
+)
 
 
 def owe(table: Table, ends: Iterable[tuple[Key, Sequence[Reply]]], now: float) -> None:
@@ -65,14 +71,16 @@ class AnsweringTable:
 
     def oldest(self, event_type: str, key: str) -> tuple[Entry, Reply] | None:
         """The event of this type that has been owed a reply under this key for longest, and that reply."""
-        listed = self.rows.fetch(
-            f"SELECT event_hash, reply_id {_OPEN} AND answer_key = :answer_key ORDER BY number",
-            {"adaptor": self._adaptor, "answer_key": key},
+        found = self.rows.fetch(
+            f"SELECT adaptor_owed.event_hash, reply_id {_WITH_EVENT} AND answer_key = :answer_key AND type = :type "
+            "ORDER BY number LIMIT 1",
+            {"adaptor": self._adaptor, "answer_key": key, "type": event_type},
         )
-        for hash_, reply_id in listed:
-            for entry in self._table.select("event_hash = :event_hash AND type = :type", _of(hash_, event_type)):
-                return entry, next(reply for reply in entry.replies if reply.id == reply_id)
-        return None
+        if not found:
+            return None
+        ((hash_, reply_id),) = found
+        (entry,) = self._table.select("event_hash = :event_hash", {"event_hash": hash_})
+        return entry, next(reply for reply in entry.replies if reply.id == reply_id)
 
     def complete(self, entry: Entry, reply: Reply, answer: Key) -> Entry:
         """Put a sealed reply in the place of the owed one, unsent. The entry as it is now."""
@@ -80,7 +88,8 @@ class AnsweringTable:
         # A new token: whoever still publishes the replies of the handler is not to report these as sent.
         token, now = uuid.uuid4().hex, self._clock()
         values = {**self._table.id(entry.key), "found": entry.token, "token": token, "updated_at": now}
-        self.rows.run(schema.COMPLETE, [{**values, "replies": pack_replies(replies)}])
+        if not self.rows.run(schema.COMPLETE, [{**values, "replies": pack_replies(replies)}]):
+            raise LedgerError(f"the row of {entry.key} was changed while an answer was written into it")
         answered = {"adaptor": self._adaptor, "reply_id": reply.id, "answered_by": event_hash(answer)}
         self.rows.run(schema.ANSWERED, [answered])
         return replace(entry, replies=replies, token=token, unsent=True, updated_at=now)
@@ -111,10 +120,6 @@ class AnsweringTable:
         self.rows.run(schema.INTERVENE, [{**row_of(changed, self._adaptor), **seen}])
 
 
-def _of(hash_: str, event_type: str) -> dict[str, str]:
-    return {"event_hash": hash_.strip(), "type": event_type}
-
-
 def listed(rows: Rows, adaptor: str, limit: int, due_before: float, *, unannounced: bool) -> list[Owed]:
     """What is owed, longest first."""
     values: dict[str, Any] = {"adaptor": adaptor, "limit": limit}
@@ -125,9 +130,7 @@ def listed(rows: Rows, adaptor: str, limit: int, due_before: float, *, unannounc
         condition += " AND announced = 0"
     found = rows.fetch(
         "SELECT source, id, type, subject, correlation_id, reply_id, answer_key, since, overdue_at "
-        "FROM adaptor_owed JOIN adaptor_ledger ON adaptor_ledger.adaptor = adaptor_owed.adaptor "
-        "AND adaptor_ledger.event_hash = adaptor_owed.event_hash "
-        f"WHERE adaptor_owed.adaptor = :adaptor AND {schema.OPEN}{condition} ORDER BY number LIMIT :limit",
+        f"{_WITH_EVENT}{condition} ORDER BY number LIMIT :limit",
         values,
     )
     return [

@@ -23,7 +23,7 @@ from adapter_sdk.ledger.codec import (
     unpack_replies,
 )
 from adapter_sdk.ledger.rows import event_hash
-from adapter_sdk.ledger.schema import create_statements
+from adapter_sdk.ledger.schema import MIGRATIONS, SCHEMA_VERSION, create_statements
 from adapter_sdk.ledger.sqlite import Ownership, SqliteDatabase, sqlite_ledger
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.transport.base import Message
@@ -138,12 +138,17 @@ class TestTroubleWithTheFile:
                 ledger.open()
             ledger.close()
 
-    def test_a_ledger_of_an_older_version(self, tmp_path: Path) -> None:
-        """A ledger of version 1 is brought up to date when it is opened, and keeps what it knows."""
+    @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+    def test_a_ledger_of_an_older_version(self, tmp_path: Path, version: int) -> None:
+        """A ledger of any version before is brought up to date when it is opened, and keeps what it knows."""
         path = tmp_path / "erp.ledger"
         old = sqlite3.connect(path, isolation_level=None)
         for statement in create_statements("BLOB"):
             old.execute(statement)
+        for step in range(2, version + 1):
+            for statement in MIGRATIONS[step]:
+                old.execute(statement)
+        old.execute("UPDATE adaptor_sequence SET last = ? WHERE name = 'schema version'", (version,))
         old.execute(
             "INSERT INTO adaptor_ledger (adaptor, event_hash, source, id, type, digest, state, attempts, token, owner, "
             "unsent, received_at, updated_at) VALUES ('erp', ?, '/shop', 'a', 't', ?, 'applied', 1, '', 0, 0, 1, 1)",
@@ -155,6 +160,7 @@ class TestTroubleWithTheFile:
             ledger.open()
             assert ledger.claim([request()], 2.0)[0][0] is Verdict.DUPLICATE
             assert ledger.held() == 0
+            assert ledger.answer_counts() == (0, 0)
             ledger.close()
 
     def test_another_process_that_holds_the_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
