@@ -1,5 +1,6 @@
 """What every ledger does, as tests: a subclass says how one is opened."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -451,6 +452,61 @@ class LedgerContract(OwedContract):
 
         monkeypatch.setattr(Table, "get", look_and_be_overtaken)
         assert ledger.claim([request()], 3.0)[0][0] is Verdict.DUPLICATE
+
+    # --- gathering ---
+
+    def gathers(self, ledger: SqlLedger, *ids: str, now: float = 1.0) -> list[Verdict]:
+        """The answers to deliveries of these events, which are to be gathered."""
+        asking = [replace(request(each), order_key="k", gathered=True, message=ORIGINAL) for each in ids]
+        return [verdict for verdict, _ in ledger.claim(asking, now)]
+
+    def test_gathered_events_are_held_and_given_out_together(self, ledger: SqlLedger) -> None:
+        """Each is held with its message, none waits for another, and all that arrived before a time are a group."""
+        assert self.gathers(ledger, "a", "b") == [Verdict.HELD] * 2
+        assert self.gathers(ledger, "c", now=2.0) == [Verdict.HELD]
+        gathered = ledger.gathered(5.0)["shop.placed"]
+        assert (gathered.count, gathered.oldest) == (3, 1.0)
+        assert gathered.bytes >= 3 * len(ORIGINAL.body)
+        assert [each.key.id for each in ledger.group("shop.placed", math.inf, 5.0, 10)] == ["a", "b", "c"]
+        assert [each.key.id for each in ledger.group("shop.placed", 2.0, 5.0, 10)] == ["a", "b"]
+        assert [each.key.id for each in ledger.group("shop.placed", math.inf, 5.0, 1)] == ["a"]
+        assert ledger.group("shop.other", math.inf, 5.0, 10) == []
+
+    def test_a_group_that_is_begun_is_in_no_other(self, ledger: SqlLedger) -> None:
+        """Claimed for its effect an event is gathered no more, and a delivery that comes again changes nothing."""
+        self.gathers(ledger, "a", "b")
+        assert [verdict for verdict, _ in ledger.claim([request("a"), request("b")], 3.0)] == [Verdict.GRANTED] * 2
+        assert self.gathers(ledger, "a") in ([Verdict.HELD], [Verdict.BUSY])
+        assert ledger.gathered(5.0) == {}
+        begun = ledger.begun_groups()
+        assert [(each.key.id, each.state, each.attempts) for each in begun] == [
+            ("a", State.CLAIMED, 1),
+            ("b", State.CLAIMED, 1),
+        ]
+
+    @pytest.mark.parametrize(
+        ("state", "due_at", "now", "there"),
+        [
+            (State.WAITING, 60.0, 59.0, False),
+            (State.WAITING, 60.0, 60.0, True),
+            (State.WAITING, 60.0, 2.0, True),  # before the change itself: the clock was put back
+            (State.IN_DOUBT, 60.0, 60.0, True),
+            (State.IN_DOUBT, 60.0, 2.0, False),
+            (State.IN_DOUBT, None, 60.0, False),
+            (State.DEAD, None, 60.0, False),
+            (State.APPLIED, None, 60.0, False),
+        ],
+    )
+    def test_what_is_gathered_again(
+        self, ledger: SqlLedger, state: State, due_at: float | None, now: float, there: bool
+    ) -> None:
+        """A retry is, when its time has come; what has ended or is for a person is not."""
+        self.gathers(ledger, "a")
+        ((_, entry),) = ledger.claim([request("a")], 3.0)
+        end = Record(key=entry.key, token=entry.token, state=state, message=ORIGINAL, due_at=due_at)
+        assert ledger.record([end], 3.0) == [True]
+        assert ("shop.placed" in ledger.gathered(now)) is there
+        assert bool(ledger.group("shop.placed", math.inf, now, 10)) is there
 
     # --- order ---
 
