@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.cut_offs import CutOff, handler_of_cut_off
 from adapter_sdk.envelopes import Limits, Opened, open_envelope
 from adapter_sdk.errors import ConflictingEvent, InvalidData, LedgerError, MalformedEvent, UnknownEventType
 from adapter_sdk.events import Key
+from adapter_sdk.handlers import HandlerSpec
 from adapter_sdk.ledger.base import Entry, Ledger, Record, State
 from adapter_sdk.ledger.codec import pack_message
 from adapter_sdk.ordering import declared_order, order_key
@@ -66,7 +68,7 @@ class Admission:
         return works, done
 
     def _route(self, delivery: Delivery, opened: Opened) -> Work | None:
-        handler = self._adaptor._handlers.get(opened.type)
+        handler = self._handler_of(opened)
         if handler is None:
             known = ", ".join(sorted(self._adaptor._handlers))
             refusal = UnknownEventType(f"no handler of {self._name} takes {opened.type!r}; it takes {known}")
@@ -89,6 +91,13 @@ class Admission:
         # What is refused has no effect, and need not wait for others to be set aside.
         work.gathered = self._gathers and work.refusal is None and not isinstance(delivery.receipt, FromLedger)
         return work
+
+    def _handler_of(self, opened: Opened) -> HandlerSpec | None:
+        handlers = self._adaptor._handlers
+        if self._gathers and opened.type == CutOff.event_type:
+            handler = handlers.get(opened.subject or "")
+            return handler and handler_of_cut_off(handler)
+        return handlers.get(opened.type)
 
     def _is_begun(self, delivery: Delivery, key: Key) -> bool:
         """Whether the ledger waits for the end of this event. Passed over, it would wait for ever, and its line too."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from adapter_sdk.answer_methods import AnswerSpec
 from adapter_sdk.answers import Answers
+from adapter_sdk.cut_offs import is_cut_off
 from adapter_sdk.errors import InDoubt
 from adapter_sdk.events import Event, Key
 from adapter_sdk.handlers import Answered, HandlerSpec
@@ -207,12 +208,13 @@ class Family(ABC, Generic[HandleT]):
         """Call a handler of a list once for claims that are all its own: the sealed replies of each. Raises as `call`.
 
         Only where the effects of several events are made or not made together can a handler take a list; the class of
-        its adaptors says so by `_takes_lists`.
+        its adaptors says so by `_takes_lists`. What only stands for a cut-off is left out, and has no reply.
         """
         handler = claims[0].handler
-        returned = self._returned(handler, handler.name, [claim.event for claim in claims], handle)
-        replies = handler.check_list(returned, len(claims))
-        return [claim.seal(data) for claim, data in zip(claims, replies, strict=True)]
+        events = [claim.event for claim in claims if not is_cut_off(claim.event)]
+        returned = self._returned(handler, handler.name, events, handle)
+        replies = iter(handler.check_list(returned, len(events)))
+        return [() if is_cut_off(claim.event) else claim.seal(next(replies)) for claim in claims]
 
     def _returned(self, handler: HandlerSpec, name: str, argument: object, handle: HandleT) -> object:
         method = getattr(self.adaptor, name)

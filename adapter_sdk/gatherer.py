@@ -12,6 +12,7 @@ from itertools import groupby
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
+from adapter_sdk.cut_offs import BEFORE, CutOff, cut_off_request
 from adapter_sdk.gathering import Due, Gathering, due
 from adapter_sdk.ledger.base import Entry, Ledger
 from adapter_sdk.settings import Settings
@@ -58,6 +59,7 @@ class Gatherer:
         self._clock = clock
         self._monotonic = monotonic
         self._first_seen: dict[tuple[str, float], float] = {}
+        self._served: float | None = None
         self._lock = threading.Lock()
         self._look_now = threading.Event()
         self._stopping = False
@@ -100,7 +102,7 @@ class Gatherer:
         for part in self._interrupted:
             if not self._give_out(part, "begun before", work_on):
                 return _LOOK_EVERY
-        while (found := self._first_due()) is not None:
+        while (found := self._first_due() or self._empty_group()) is not None:
             entries, why = found
             if not self._give_out(entries, why, work_on):
                 return _LOOK_EVERY
@@ -128,10 +130,22 @@ class Gatherer:
         for kind, one in gathered.items():
             answer = due(self._gathering, one, self._age((kind, one.oldest), now), now)
             if kind not in self._most_attempts:
-                answer = Due("no handler")
+                answer = Due("cut-off" if kind == CutOff.event_type else "no handler")
             if answer and (entries := self._ledger.group(kind, answer.before, now, self._gathering.count)):
                 return entries, answer.why
         return None
+
+    def _empty_group(self) -> tuple[list[Entry], str] | None:
+        """What stands for a cut-off before which nothing arrived, if one is wanted and there was none yet."""
+        now = self._clock()
+        cut_off = self._gathering.last_cut_off(now) if self._gathering.empty == "file" else None
+        if cut_off is None or cut_off == self._served:
+            return None
+        for kind in self._most_attempts:
+            if self._ledger.idle_over(kind, cut_off):
+                self._ledger.claim([cut_off_request(self._adaptor, kind, cut_off)], cut_off - BEFORE)
+        self._served = cut_off
+        return self._first_due()
 
     def _age(self, mark: tuple[str, float], now: float) -> float:
         """Seconds that the first event has waited; a clock that was put back cannot make it wait longer."""

@@ -5,7 +5,7 @@ What an adaptor declares about it, and the one decision that follows: is a group
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.ledger.base import Gathered
@@ -20,6 +20,7 @@ class Gathering(Protocol):
 
     `count` is how many a group has at most, and makes it due; so do `bytes` of messages, and `after` seconds since the
     first of them arrived. What arrived before the last cut-off is due, and does not go together with what came later.
+    `empty` says what is due where nothing arrived before it: nothing, or the effect of an empty list.
     """
 
     @property
@@ -28,6 +29,8 @@ class Gathering(Protocol):
     def bytes(self) -> int | None: ...
     @property
     def after(self) -> float | None: ...
+    @property
+    def empty(self) -> Literal["none", "file"]: ...
 
     def last_cut_off(self, now: float) -> float | None:
         """When the last cut-off was, in seconds since the epoch; None if there is none."""

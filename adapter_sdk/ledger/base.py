@@ -301,6 +301,13 @@ class Ledger(Journal, Protocol):
         """The gathered events of this type that arrived before that time and may be worked on, in order."""
         ...
 
+    def idle_over(self, type: str, cut_off: float) -> bool:
+        """Whether the ledger knows events from before a cut-off, and has since applied none of them of this type.
+
+        Then that cut-off came, and there was nothing to be done at it.
+        """
+        ...
+
     def begun_groups(self) -> list[Entry]:
         """The events that somebody has begun and whose messages are here, in order of arrival."""
         ...

@@ -235,6 +235,14 @@ class SqlLedger:
         with self._table() as table:
             return table.select(condition, values)
 
+    def idle_over(self, type: str, cut_off: float) -> bool:
+        """Whether the ledger knows events from before a cut-off, and has since applied none of them of this type."""
+        values = {"adaptor": self.adaptor, "type": type, "cut_off": cut_off}
+        known = "SELECT 1 FROM adaptor_ledger WHERE adaptor = :adaptor AND received_at < :cut_off"
+        since = f"{known} AND {schema.ENDED} AND state = 'applied' AND type = :type AND updated_at >= :cut_off LIMIT 1"
+        with self.database.transaction() as rows:
+            return not rows.fetch(since, values) and bool(rows.fetch(f"{known} LIMIT 1", values))
+
     def begun_groups(self) -> list[Entry]:
         """The events that somebody has begun and whose messages are here, in order of arrival."""
         with self._table() as table:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from adapter_sdk.errors import ConfigError
@@ -19,7 +20,8 @@ class Batch:
     have together as the ledger keeps them; a file that would still be larger than that becomes several. `after` is
     seconds since the first event arrived. `at` is a daily cut-off, by the clocks and on the days of `day`: what arrived
     before it does not share a file with what came later. One of `after` and `at` must be given, so that no event waits
-    for ever. Raises ConfigError with every fault.
+    for ever. Where nothing arrived before a cut-off there is no file, or with `empty="file"` one that the handler makes
+    of an empty list. Raises ConfigError with every fault.
     """
 
     count: int = 1000
@@ -27,6 +29,7 @@ class Batch:
     after: float | None = None
     at: time | None = None
     day: BusinessDay = _EVERY_DAY
+    empty: Literal["none", "file"] = "none"
 
     def __post_init__(self) -> None:
         least = {"count": self.count, "bytes": self.bytes, "after": self.after}
@@ -39,6 +42,10 @@ class Batch:
             faults.append("Batch: give `after` or `at`; with `count` alone the last events would wait for ever")
         if self.at is not None and self.at.tzinfo is not None:
             faults.append("Batch: `at` has a time zone; give that of `day`, as in BusinessDay('Europe/Zurich')")
+        if self.empty not in ("none", "file"):
+            faults.append(f'Batch: empty is {self.empty!r}; give "none" or "file"')
+        if self.empty == "file" and self.at is None:
+            faults.append("Batch: an empty file is made at a cut-off; give `at`")
         if faults:
             raise ConfigError(*faults)
 
@@ -64,4 +71,5 @@ class Batch:
             cuts.append(f"{self.after:g} s")
         if self.at is not None:
             cuts.append(f"at {self.at:%H:%M} {self.day.zone}" + ("" if self.day.weekends else " on working days"))
-        return f"events into one file, cut after {', '.join(cuts)}, whatever comes first"
+        empty = "; an empty file at a cut-off before which nothing arrived" if self.empty == "file" else ""
+        return f"events into one file, cut after {', '.join(cuts)}, whatever comes first{empty}"

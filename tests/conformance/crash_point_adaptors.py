@@ -13,9 +13,11 @@ from typing import Annotated, Any
 
 from adapter_sdk import Event, EventData, NotApplied, TransientError, handles
 from adapter_sdk import replies as sealing
+from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
 from adapter_sdk.ledger import claiming
 from adapter_sdk.ledger.base import Entry, Journal, State, Verdict, decide
+from adapter_sdk.ledger.table import Table
 from adapter_sdk.runner import Runner
 from adapter_sdk.transport.base import Delivery
 from adaptors.files import Batch, Drop, FileDropAdaptor, FixedWidth, Text, Zoned
@@ -281,6 +283,37 @@ class NoEvidence(PlainWarehouse):
 class _NoEvidence(FileDropFamily):
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
         return super().apply([replace(claim, evidence=None) for claim in claims], journal)
+
+
+class ForgetfulBatch(BatchWarehouse):
+    """Makes a file of many events anew whatever the ledger knows of it."""
+
+    name = "forgetful-batch"
+
+    @classmethod
+    def _family(cls, settings: Any) -> FileDropFamily:
+        family = super()._family(settings)
+        family.__class__ = _NoEvidence
+        return family
+
+
+class PartlyNoted(BatchWarehouse):
+    """Notes a file for the first of its events only."""
+
+    name = "partly-noted"
+
+    @classmethod
+    def _family(cls, settings: Any) -> FileDropFamily:
+        if _in_the_adaptors_process():
+            note, noted = Table.note, set()
+
+            def note_once(self: Table, key: Key, token: str, state: State, evidence: Any, *more: Any) -> None:
+                if evidence["number"] not in noted:
+                    noted.add(evidence["number"])
+                    note(self, key, token, state, evidence, *more)
+
+            Table.note = note_once  # type: ignore[assignment, method-assign]
+        return super()._family(settings)
 
 
 class BlindRetry(BlindErp):

@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from adapter_sdk import Adaptor
 from adapter_sdk.testing import event_of
-from adapter_sdk.testing.crashpoints import BackendUnderTest, Crash, CrashPointSuite, Trial
+from adapter_sdk.testing.crashpoints import BackendUnderTest, Crash, CrashPointSuite, Trial, broken_promises
 from adapter_sdk.testing.harness import Sections
 from samples.shop.events import OrderLine, StockReserved
 from tests.conformance import crash_point_adaptors as adaptors
@@ -19,6 +20,9 @@ from tests.services.waiting import wait_until
 # The deliveries of a trial are four: three events, and the first once more. One by one they pass these points first;
 # the fifth time it is the group. Elsewhere the group alone comes.
 _SHARED = ("received", "admitted", "claimed", "applied", "recorded", "settling", "settled")
+
+
+_LINES = (OrderLine(sku="TEAPOT", quantity=1),)
 
 
 class Reader:
@@ -58,6 +62,25 @@ class Reader:
         return orders
 
 
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """The mainframe."""
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    reader = Reader(inbox)
+    yield reader
+    reader.stop()
+
+
+@pytest.fixture
+def backend(tmp_path: Path, reader: Reader) -> BackendUnderTest:
+    """Three orders, and a folder that the mainframe reads."""
+    numbers = [uuid4().hex[:12] for _ in range(3)]
+    events = [event_of(StockReserved(order_id=number, lines=_LINES), id=number) for number in numbers]
+    settings: Sections = {"files": {"drop": tmp_path / "in"}, "runner": {"concurrency": 1, "batch_size": 1}}
+    return BackendUnderTest(settings, events, reader.orders)
+
+
 class TestBatchWarehouse(CrashPointSuite):
     """files, many events in each: none is lost, none is in two files, and number and count of each are right."""
 
@@ -68,19 +91,8 @@ class TestBatchWarehouse(CrashPointSuite):
         return amqp_url
 
     @pytest.fixture
-    def reader(self, tmp_path: Path) -> Iterator[Reader]:
-        inbox = tmp_path / "in"
-        inbox.mkdir()
-        reader = Reader(inbox)
-        yield reader
-        reader.stop()
-
-    @pytest.fixture
-    def backend(self, tmp_path: Path, reader: Reader) -> BackendUnderTest:
-        numbers = [uuid4().hex[:12] for _ in range(3)]
-        events = [event_of(StockReserved(order_id=number, lines=_LINES), id=number) for number in numbers]
-        settings: Sections = {"files": {"drop": tmp_path / "in"}, "runner": {"concurrency": 1, "batch_size": 1}}
-        return BackendUnderTest(settings, events, reader.orders)
+    def backend(self, backend: BackendUnderTest) -> BackendUnderTest:
+        return backend
 
     @pytest.mark.parametrize("point", _SHARED)
     def test_a_crash_in_the_group_keeps_the_promise(self, trial: Trial, point: str) -> None:
@@ -88,4 +100,12 @@ class TestBatchWarehouse(CrashPointSuite):
         self._try(trial, Crash(point, times=5))
 
 
-_LINES = (OrderLine(sku="TEAPOT", quantity=1),)
+@pytest.mark.parametrize("adaptor", [adaptors.ForgetfulBatch, adaptors.PartlyNoted])
+def test_a_file_that_is_not_noted_for_all_is_found(
+    amqp_url: str, tmp_path: Path, backend: BackendUnderTest, adaptor: type[Adaptor]
+) -> None:
+    """An adaptor that forgets a file, or notes it for some of its events only, shows as done twice."""
+    (tmp_path / "trial").mkdir()
+    trial = Trial(adaptor, backend, amqp_url, tmp_path / "trial")
+    broken = broken_promises(trial.run(Crash("files.marked")), adaptor, trial.family)
+    assert any("done twice" in sentence for sentence in broken), broken

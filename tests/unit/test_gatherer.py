@@ -37,13 +37,15 @@ class Desk:
         self.pressed = 0
         self.gatherer: Gatherer | None = None
 
-    def open(self, gathering: Gathering, max_held: int = 100, most_attempts: int = 6) -> None:
+    def open(
+        self, gathering: Gathering, max_held: int = 100, most_attempts: int = 6, types: Sequence[str] = ("t", "u")
+    ) -> None:
         """Take a seat, as a process does when it begins."""
         self.gatherer = Gatherer(
             "stock",
             self.ledger,
             gathering,
-            {"t": most_attempts, "u": most_attempts},
+            dict.fromkeys(types, most_attempts),
             max_held=max_held,
             on_trouble=lambda _: None,
             on_pressure=self._press,
@@ -79,7 +81,8 @@ class Desk:
         """What the pipeline does with a group: it claims all of it, and records its end if it comes to that."""
         keys = [delivery.receipt.key for delivery in deliveries if isinstance(delivery.receipt, FromLedger)]
         self.groups.append([key.id for key in keys])
-        asked = [ClaimRequest(key=key, digest="d" * 64, type="t", attempts=0) for key in keys]
+        known = [entry for key in keys if (entry := self.ledger.get(key))]
+        asked = [ClaimRequest(key=entry.key, digest=entry.digest, type=entry.type, attempts=0) for entry in known]
         entries = [entry for _, entry in self.ledger.claim(asked, self.now)]
         if self.end is not None:
             self.record(entries, self.end)
@@ -153,6 +156,61 @@ def test_cut_at_a_time_of_the_day(desk: Desk) -> None:
     assert desk.look() == []
     desk.now = START + DAY + 18 * 3600
     assert desk.look() == [["c"]]
+
+
+class TestEmpty:
+    """A cut-off before which nothing arrived, where an empty file is wanted."""
+
+    BATCH = Batch(count=10, at=time(18), empty="file")
+
+    def opened(self, desk: Desk, hours: float) -> list[list[str]]:
+        """What a process that begins so many hours after the first midnight gives out."""
+        desk.now = START + hours * 3600
+        desk.open(self.BATCH, types=("t",))
+        return desk.look()
+
+    def test_it_is_there_once(self, desk: Desk) -> None:
+        """One for each cut-off, after restarts and clocks that were put back, too."""
+        desk.now = START + 17 * 3600
+        desk.arrive("a")
+        assert self.opened(desk, 18) == [["a"]]
+        ((first,),) = self.opened(desk, 42)
+        assert first.startswith("cut-off 1970-01-13T18:00:00Z")
+        assert desk.look() == []
+        assert self.opened(desk, 65.9) == []
+        assert self.opened(desk, 18.5) == []
+        ((second,),) = self.opened(desk, 66)
+        assert second.startswith("cut-off 1970-01-14T18:00:00Z")
+        assert desk.states() == {State.APPLIED: 3}
+
+    def test_nothing_of_it_where_something_arrived(self, desk: Desk) -> None:
+        """A file that was cut at the cut-off is the file of that cut-off, also for the next process."""
+        desk.now = START + 17 * 3600
+        desk.arrive("a")
+        assert self.opened(desk, 17.5) == []
+        assert self.opened(desk, 18) == [["a"]]
+        assert desk.look() == []
+        assert self.opened(desk, 30) == []
+
+    def test_nothing_of_it_in_the_beginning(self, desk: Desk) -> None:
+        """A new adaptor, that has not had any event, owes nothing for the cut-offs before it."""
+        assert self.opened(desk, 20) == []
+        desk.arrive("a")
+        assert self.opened(desk, 41) == []
+
+    def test_it_comes_again_like_any_other(self, desk: Desk) -> None:
+        """Begun by a process that died, it is begun again, and is no second one."""
+        desk.now = START
+        desk.arrive("a")
+        desk.end = None
+        ((_,),) = self.opened(desk, 18)
+        desk.end = State.APPLIED
+        assert self.opened(desk, 19) == [["a"]]
+        desk.end = None
+        ((begun,),) = self.opened(desk, 42)
+        desk.end = State.APPLIED
+        assert self.opened(desk, 43) == [[begun]]
+        assert self.opened(desk, 44) == []
 
 
 def test_a_clock_that_jumps_loses_and_doubles_nothing(desk: Desk) -> None:

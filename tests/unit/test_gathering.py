@@ -79,6 +79,8 @@ def test_a_cut_off_in_the_hour_that_is_left_out_still_comes() -> None:
         ({"count": 0, "after": 1}, "count is 0; give a number above 0"),
         ({"bytes": -1, "after": 1}, "bytes is -1; give a number above 0"),
         ({"after": 0}, "after is 0; give a number above 0"),
+        ({"after": 1, "empty": "file"}, "an empty file is made at a cut-off; give `at`"),
+        ({"at": time(18), "empty": "some"}, "empty is 'some'; give"),
         ({"at": time(18, tzinfo=UTC)}, "`at` has a time zone; give that of `day`"),
     ],
 )
