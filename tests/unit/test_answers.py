@@ -3,21 +3,25 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 
-from adapter_sdk import Adaptor, Event, EventData, Pending, handles
+from adapter_sdk import Adaptor, Event, EventData, NotApplied, Pending, handles
 from adapter_sdk.answers import Answer, Answers, Completion
-from adapter_sdk.envelopes import Limits, open_envelope
+from adapter_sdk.envelopes import Limits, open_envelope, write_structured
 from adapter_sdk.errors import BackendUnavailable
 from adapter_sdk.family import Direct
-from adapter_sdk.ledger.base import State
+from adapter_sdk.ledger.base import ClaimRequest, Record, State
+from adapter_sdk.ledger.sqlite import sqlite_ledger
 from adapter_sdk.overdue import ReplyOverdue
+from adapter_sdk.pipeline import Pipeline
 from adapter_sdk.replies import reply_id
 from adapter_sdk.testing import AdaptorHarness, event_of
-from adapter_sdk.transport.base import Binding, Delivery, Message, Queue, Topology
+from adapter_sdk.topology import copy_to
+from adapter_sdk.transport.base import Binding, Confirm, Delivery, Message, Queue, Topology
 from adapter_sdk.transport.memory import MemoryTransport
 
 
@@ -240,6 +244,47 @@ def test_an_overdue_reply_is_announced_once(post: type[Post]) -> None:
         "key": "o-1",
         "event": {"id": "e-1", "source": event.source, "type": "shop.placed"},
     }
+
+
+def test_an_effect_that_verify_finds_owes_its_reply(tmp_path: Path) -> None:
+    """What `verify` answers is recorded as what the handler would have answered, and nothing goes out yet."""
+
+    class Doubtful(Adaptor):
+        name = "doubtful"
+        _takes_answers = True
+
+        @handles
+        def take(self, event: Event[Placed]) -> Pending[Picked]:
+            raise AssertionError("the effect is not made again")
+
+        @take.verify
+        def was_taken(self, event: Event[Placed]) -> Pending[Picked] | NotApplied:
+            return Pending(event.data.order_id, within=5.0)
+
+        @take.answer(key="order_id")
+        def picked(self, note: Note) -> Picked:
+            return Picked(order_id=note.order_id, by=note.by)
+
+    published: list[Message] = []
+
+    def publish(messages: Sequence[Message]) -> list[Confirm]:
+        published.extend(messages)
+        return [Confirm.CONFIRMED for _ in messages]
+
+    event = event_of(Placed(order_id="o-1"), id="e-1")
+    ledger = sqlite_ledger(tmp_path / "doubtful.ledger", "doubtful")
+    ledger.open()
+    adaptor, family = Doubtful(), Direct()
+    family.bind(adaptor)
+    message = write_structured(event)
+    asked = ClaimRequest(key=event.key, digest=open_envelope(message, Limits()).digest(), type="shop.placed")
+    ((_, entry),) = ledger.claim([asked], 1.0)
+    ledger.record([Record(key=event.key, token=entry.token, state=State.IN_DOUBT, due_at=1.0)], 1.0)
+    copy = copy_to("doubtful", message, 1)  # as it comes back from waiting for its question
+    Pipeline(adaptor, family, ledger, publish).process([Delivery(copy, receipt=None, redelivered=True)])
+    (owed,) = ledger.owed(10)
+    assert (owed.key, owed.event, published) == ("o-1", event.key, [])
+    ledger.close()
 
 
 def test_trouble_while_looking(post: type[Post], capfd: pytest.CaptureFixture[str]) -> None:
