@@ -133,6 +133,8 @@ GATHERED = (
     "OR (state = 'waiting' AND (due_at IS NULL OR due_at <= :now OR updated_at > :now)) "
     "OR (state = 'in doubt' AND due_at <= :now))"
 )
+# What seems to have arrived over a day after `:now` came when the clock was wrong: it waits for no cut-off to come.
+ARRIVED = "CASE WHEN received_at > :now + 86400 THEN 0 ELSE received_at END"
 BEGUN = f"{IN_LINE} AND message IS NOT NULL AND state IN ('claimed', 'staged', 'calling')"
 BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "

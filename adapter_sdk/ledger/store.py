@@ -222,7 +222,7 @@ class SqlLedger:
         """What is gathered and may be worked on, by event type."""
         with self.database.transaction() as rows:
             found = rows.fetch(
-                "SELECT type, COUNT(*), MIN(received_at), SUM(LENGTH(message)) FROM adaptor_ledger "
+                f"SELECT type, COUNT(*), MIN({schema.ARRIVED}), SUM(LENGTH(message)) FROM adaptor_ledger "
                 f"WHERE adaptor = :adaptor AND {schema.GATHERED} GROUP BY type",
                 {"adaptor": self.adaptor, "now": now},
             )
@@ -231,7 +231,7 @@ class SqlLedger:
     def group(self, type: str, before: float, now: float, limit: int) -> list[Entry]:
         """The gathered events of this type that arrived before that time and may be worked on, in order."""
         values = {"type": type, "before": min(before, sys.float_info.max), "now": now, "limit": limit}
-        condition = f"{schema.GATHERED} AND type = :type AND received_at < :before ORDER BY arrival LIMIT :limit"
+        condition = f"{schema.GATHERED} AND type = :type AND {schema.ARRIVED} < :before ORDER BY arrival LIMIT :limit"
         with self._table() as table:
             return table.select(condition, values)
 

@@ -218,7 +218,7 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(desk: Desk) -> None:
     desk.open(Batch(count=10, after=900, at=time(18)))
     desk.arrive("a")
     assert desk.look() == []
-    desk.now -= 2 * DAY
+    desk.now -= DAY / 2
     desk.monotonic += 899
     assert desk.look() == []
     desk.monotonic += 1
@@ -229,6 +229,16 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(desk: Desk) -> None:
     desk.now -= 3 * DAY
     assert desk.look() == []
     assert desk.states() == {State.APPLIED: 2}
+
+
+def test_a_clock_that_was_a_year_ahead(desk: Desk) -> None:
+    """What arrived while the clock was far ahead does not wait a year for its cut-off: it is due when that is seen."""
+    desk.open(Batch(count=10, at=time(18)))
+    desk.now += 365 * DAY
+    desk.arrive("a")
+    assert desk.look() == []
+    desk.now -= 365 * DAY
+    assert desk.look() == [["a"]]
 
 
 def test_types_do_not_mix(desk: Desk) -> None:
