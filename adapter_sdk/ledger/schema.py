@@ -127,15 +127,6 @@ NEXT_IN_LINE = (
     "ORDER BY CASE WHEN state IN ('claimed', 'staged', 'calling') THEN 0 ELSE 1 END, COALESCE(due_at, 0), arrival "
     "LIMIT :limit"
 )
-# What is gathered and may be worked on at `:now`: all that is held, and retries whose time has come.
-GATHERED = (
-    f"{IN_LINE} AND message IS NOT NULL AND (state = 'held' "
-    "OR (state = 'waiting' AND (due_at IS NULL OR due_at <= :now OR updated_at > :now)) "
-    "OR (state = 'in doubt' AND due_at <= :now))"
-)
-# What seems to have arrived over a day after `:now` came when the clock was wrong: it waits for no cut-off to come.
-ARRIVED = "CASE WHEN received_at > :now + 86400 THEN 0 ELSE received_at END"
-BEGUN = f"{IN_LINE} AND message IS NOT NULL AND state IN ('claimed', 'staged', 'calling')"
 BACK_TO_DEAD = (
     "UPDATE adaptor_ledger SET state = 'dead', unsent = 0, reason = :reason, error = :error, updated_at = :updated_at "
     f"WHERE {ROW} AND state = 'waiting'"

@@ -16,7 +16,7 @@ from typing import Any
 
 from adapter_sdk.errors import ConfigError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger import owed, schema
+from adapter_sdk.ledger import groups, owed, schema
 from adapter_sdk.ledger.base import (
     ClaimRequest,
     Decision,
@@ -221,32 +221,22 @@ class SqlLedger:
     def gathered(self, now: float) -> dict[str, Gathered]:
         """What is gathered and may be worked on, by event type."""
         with self.database.transaction() as rows:
-            found = rows.fetch(
-                f"SELECT type, COUNT(*), MIN({schema.ARRIVED}), SUM(LENGTH(message)) FROM adaptor_ledger "
-                f"WHERE adaptor = :adaptor AND {schema.GATHERED} GROUP BY type",
-                {"adaptor": self.adaptor, "now": now},
-            )
-        return {row[0]: Gathered(int(row[1]), float(row[2]), int(row[3])) for row in found}
+            return groups.gathered(rows, self.adaptor, now)
 
     def group(self, type: str, before: float, now: float, limit: int) -> list[Entry]:
         """The gathered events of this type that arrived before that time and may be worked on, in order."""
-        values = {"type": type, "before": min(before, sys.float_info.max), "now": now, "limit": limit}
-        condition = f"{schema.GATHERED} AND type = :type AND {schema.ARRIVED} < :before ORDER BY arrival LIMIT :limit"
         with self._table() as table:
-            return table.select(condition, values)
-
-    def idle_over(self, type: str, cut_off: float) -> bool:
-        """Whether the ledger knows events from before a cut-off, and has since applied none of them of this type."""
-        values = {"adaptor": self.adaptor, "type": type, "cut_off": cut_off}
-        known = "SELECT 1 FROM adaptor_ledger WHERE adaptor = :adaptor AND received_at < :cut_off"
-        since = f"{known} AND {schema.ENDED} AND state = 'applied' AND type = :type AND updated_at >= :cut_off LIMIT 1"
-        with self.database.transaction() as rows:
-            return not rows.fetch(since, values) and bool(rows.fetch(f"{known} LIMIT 1", values))
+            return groups.group(table, type, before, now, limit)
 
     def begun_groups(self) -> list[Entry]:
         """The events that somebody has begun and whose messages are here, in order of arrival."""
         with self._table() as table:
-            return table.select(f"{schema.BEGUN} ORDER BY arrival", {})
+            return groups.begun(table)
+
+    def idle_over(self, type: str, cut_off: float) -> bool:
+        """Whether the ledger knows events from before a cut-off, and has since applied none of them of this type."""
+        with self.database.transaction() as rows:
+            return groups.idle_over(rows, self.adaptor, type, cut_off)
 
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
         """Entries in these states, oldest change first."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adapter_sdk import (
+    Adaptor,
     BackendUnavailable,
     ConfigError,
     Event,
@@ -284,6 +285,17 @@ class TestDeclaration:
         """A file of many is not named by what one of them says."""
         with pytest.raises(ConfigError, match=r"file_name takes id, subject of one event; a file of many is named by"):
             self.declared(file_name="{id}-{subject}-{time:%Y}-{sequence}")
+
+    def test_other_bases_gather_nothing(self) -> None:
+        """A `batch` where effects are not made together is a fault of the class."""
+        with pytest.raises(ConfigError, match="adaptors of this base gather nothing; take `batch` away"):
+
+            class Booking(Adaptor, batch=Batch(after=1)):
+                name = "booking"
+
+                @handles
+                def book(self, events: list[Event[Note]]) -> None:
+                    return None
 
     def test_an_order_is_refused(self) -> None:
         """Events that wait for each other and for their file would be two promises about order."""
