@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -98,7 +99,7 @@ class Outbox:
         sent: list[tuple[Key, str]] = []
         for work in sending:
             fates = [(message, next(confirms)) for message in work.outbox]
-            if not self._settled(fates, work.facts()):
+            if not self._settled(fates, work.facts):
                 work.comes_back = RESEND_DELAY
             elif work.entry is not None:
                 sent.append((work.opened.key, work.entry.token))
@@ -119,7 +120,7 @@ class Outbox:
             end = replace(work.end, state=state, unsent=False, due_at=None, reason=reason_of(error))
             self._ledger.record([end], self._clock())
 
-    def _settled(self, fates: Iterable[tuple[Message, Confirm]], facts: Mapping[str, Any]) -> bool:
+    def _settled(self, fates: Iterable[tuple[Message, Confirm]], facts: Callable[[], Mapping[str, Any]]) -> bool:
         """Whether every message of this event is where it belongs. Says what to do about each that is not."""
         settled = True
         for message, confirm in fates:
@@ -128,7 +129,7 @@ class Outbox:
             if message.exchange != self._exchange:
                 raise BrokerError(f"the queue {message.routing_key} does not take a copy ({confirm.value})")
             if confirm is Confirm.RETURNED and not self._replies_required:
-                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts)
+                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts())
                 continue
             settled = False
             log.error(
@@ -137,7 +138,7 @@ class Outbox:
                 reply_type=message.type,
                 remedy=f"bind a queue to exchange {self._exchange!r} with routing key {message.type!r}, "
                 'or set replies = "optional" in [runner]',
-                **facts,
+                **facts(),
             )
         return settled
 
@@ -168,7 +169,7 @@ class Outbox:
         sent = [
             (entry.key, entry.token)
             for entry, messages in outboxes
-            if self._settled([(message, next(confirms)) for message in messages], facts_of_entry(entry))
+            if self._settled([(message, next(confirms)) for message in messages], partial(facts_of_entry, entry))
         ]
         if sent:
             self._ledger.sent(sent)

@@ -143,7 +143,7 @@ def _opened(
     if (version := attributes.get("specversion")) != "1.0":
         found = "missing" if version is None else repr(version)
         raise MalformedEvent(f"specversion is {found}; adaptors read CloudEvents 1.0")
-    id_, source, kind, subject = (_text(attributes, name) for name in ("id", "source", "type", "subject"))
+    id_, source, kind = _text(attributes, "id"), _text(attributes, "source"), _text(attributes, "type")
     if not id_ or not source or not kind:
         missing = [name for name in ("id", "source", "type") if not attributes.get(name)]
         raise MalformedEvent(f"CloudEvents attribute {', '.join(missing)} is missing or empty; nothing is invented")
@@ -158,7 +158,7 @@ def _opened(
         key=Key(source, id_),
         type=kind,
         data=data,
-        subject=subject,
+        subject=_text(attributes, "subject"),
         time=_time(attributes.get("time")),
         dataschema=_text(attributes, "dataschema"),
         extensions={**extensions, **more} if more else extensions,
