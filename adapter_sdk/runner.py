@@ -209,7 +209,7 @@ class Runner:
             self._pipeline.sweep()
             self._empty_the_net()
             workers = self._start_workers()
-            self._spare_the_collector()
+            self._leave_what_stays()
             self._start_consuming(workers)
             if self._line is not None:
                 # What the ledger gave out the broker does not give again, whose redelivery would publish its replies.
@@ -233,11 +233,11 @@ class Runner:
                 "or let the adaptor do it: [broker] declare = true"
             )
 
-    def _spare_the_collector(self) -> None:
-        """Once: what exists when work begins stays as long as the process, and the garbage collector passes it over.
+    def _leave_what_stays(self) -> None:
+        """Have Python's garbage collector pass over what exists when work begins: it stays as long as the process.
 
-        With the models of a WSDL or SQLAlchemy in memory, looking through all of them again and again was a third of
-        the time of an event.
+        Once, because what later sessions leave behind is to be collected. With SQLAlchemy and the models of a WSDL in
+        memory, looking through all of it again and again took up to a third of the time of an event.
         """
         if not self._settled_in:
             self._settled_in = True
