@@ -42,27 +42,32 @@ class Collector:
         """Begin to look, if there can be anything."""
         adaptor = self._family.adaptor
         if any(handler.answers for handler in adaptor._handlers.values()):
-            self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name=f"{adaptor.name}-collector", daemon=True)
+            self._stopping = threading.Event()  # its own: a look that hangs is not to go on with the next session
+            name = f"{adaptor.name}-collector"
+            self._thread = threading.Thread(target=self._run, args=(self._stopping,), name=name, daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """Look no more; returns when the present look has ended."""
+    def stop(self, timeout: float) -> None:
+        """Look no more; returns when the present look has ended, or after `timeout` seconds."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                name = self._family.adaptor.name
+                log.error("still looking for answers after drain_timeout", adaptor=name, seconds=timeout)
             self._thread = None
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         structlog.contextvars.bind_contextvars(adaptor=self._family.adaptor.name)
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             try:
                 self._look(lambda: self._family.collect(self._desk))
                 self._look(self._overdue.look)
             except (BackendUnavailable, BrokerError, LedgerError) as trouble:
-                self._on_trouble(trouble)
+                if not stopping.is_set():
+                    self._on_trouble(trouble)
                 return
-            self._stopping.wait(self._every)
+            stopping.wait(self._every)
 
     def _look(self, look: Callable[[], None]) -> None:
         try:

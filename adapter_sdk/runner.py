@@ -372,7 +372,7 @@ class Runner:
         elif self.state is not RunState.STANDBY:
             self._enter(RunState.PAUSED)
         try:
-            self._collector.stop()
+            self._collector.stop(self.settings.runner.drain_timeout)
             timeout = self.settings.runner.drain_timeout
             ended = self._line is None or self._line.stop(timeout)
             if workers is not None:

@@ -163,27 +163,27 @@ class SharedLedger(SqlLedger):
 
 
 class SharedRows:
-    """Ledger statements on an open SQLAlchemy connection."""
+    """Ledger statements on an open SQLAlchemy `connection`."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def run(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once per row of parameters."""
-        database = self._connection.dialect.name
+        database = self.connection.dialect.name
         result: CursorResult[Any]
         if database == "postgresql" and len(rows) > 1 and (at_once := over_rows(statement)):
-            result = self._connection.execute(_read(at_once), {"rows": as_json(rows)})
+            result = self.connection.execute(_read(at_once), {"rows": as_json(rows)})
         elif database == "sqlite":  # its driver itself reads `:name`
-            result = self._connection.exec_driver_sql(statement, [dict(row) for row in rows])
+            result = self.connection.exec_driver_sql(statement, [dict(row) for row in rows])
         else:
             said = spoken(statement) if database in _MARIADB else statement
-            result = self._connection.execute(_read(said), [dict(row) for row in rows])
+            result = self.connection.execute(_read(said), [dict(row) for row in rows])
         return result.rowcount
 
     def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:
         """The rows that a query finds."""
-        return list(self._connection.execute(text(statement), dict(values)).all())
+        return list(self.connection.execute(text(statement), dict(values)).all())
 
 
 _read = lru_cache(maxsize=64)(text)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapter_sdk.answer_methods import AnswerSpec
@@ -21,7 +21,10 @@ from adapter_sdk.answers import Answer, Answers, Completion
 from adapter_sdk.envelopes import describe
 from adapter_sdk.errors import BackendUnavailable, ConfigError, InvalidData, PermanentError
 from adapter_sdk.ledger.database import Rows
+from adapter_sdk.ledger.shared import SharedRows
 from adapter_sdk.transport.base import Message
+from adaptors.sql.connection import guarded
+from adaptors.sql.dialects import Dialect
 from adaptors.sql.failures import translate
 from adaptors.sql.transaction import Transaction
 
@@ -30,8 +33,6 @@ _PAGE = 500
 _JSON = "application/json"
 
 T = TypeVar("T")
-Run = Callable[[str, Mapping[str, Any]], int]
-"""Runs a statement with these parameters; how many rows it changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,18 @@ class RowSource:
             origin=f"the row with {place}",
         )
 
-    def take(self, rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion], run: Run) -> None:
+    def take(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion]
+    ) -> None:
         """Mark the rows that are done with. Raises PermanentError, so that none is answered that cannot be marked."""
         for row, completion in zip(rows, completions, strict=True):
             if completion is Completion.EARLY:
                 continue
-            changed = self._translated(lambda: run(self.taken, {name: row[name] for name in self.columns}))  # noqa: B023
+            values = {name: row[name] for name in self.columns}
+            changed = self._translated(lambda: connection.execute(text(self.taken), values).rowcount)  # noqa: B023
             if not changed and completion is Completion.MATCHED:  # else another process may have taken it meanwhile
                 raise PermanentError(
-                    f"{self.spec.where_defined}: `taken` changes no row, so that `select` finds it again"
+                    f"{self.spec.where_defined}: `taken` changes no row, and `select` would find it again"
                 )
 
     def find(self, transaction: Transaction) -> list[Mapping[str, Any]]:
@@ -104,36 +108,42 @@ class RowSource:
             raise PermanentError(f"{self.spec.where_defined}: {meaning}") from error
 
 
-def collect(
-    specs: Iterable[AnswerSpec], answers: Answers, transaction: Callable[[], Transaction], *, together: bool
-) -> None:
-    """Answer all rows that are there: with the marks in the ledger's own transaction if `together`, else marked after.
+class RowCollector:
+    """Answers the rows of one database; no statement takes longer than `seconds`.
 
-    Raises BackendUnavailable, and PermanentError for statements that do not work.
+    With the ledger in the same database they are marked in the commit that answers them (`together`), else after it.
     """
-    for source in map(RowSource.of, specs):
-        while _answer_page(source, answers, transaction, together=together):
-            pass
 
+    def __init__(self, engine: Engine, dialect: Dialect, seconds: float, *, together: bool) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._seconds = seconds
+        self._together = together
 
-def _answer_page(
-    source: RowSource, answers: Answers, transaction: Callable[[], Transaction], *, together: bool
-) -> bool:
-    """Answer the first rows. True if there may be more behind them."""
-    rows = source.find(transaction())
-    if not rows:
-        return False
-    found = [source.answer(row) for row in rows]
-    if together:
+    def collect(self, specs: Iterable[AnswerSpec], answers: Answers) -> None:
+        """Answer all that is there. Raises BackendUnavailable, and PermanentError for statements that do not work."""
+        for source in map(RowSource.of, specs):
+            while self._answer_page(source, answers):
+                pass
+
+    def _answer_page(self, source: RowSource, answers: Answers) -> bool:
+        """Answer the first rows. True if there may be more behind them."""
+        rows = source.find(self._transaction())
+        if not rows:
+            return False
+        found = [source.answer(row) for row in rows]
 
         def mark(ledger: Rows, completions: Sequence[Completion]) -> None:
-            source.take(rows, completions, lambda statement, values: ledger.run(statement, [values]))
+            assert isinstance(ledger, SharedRows)  # the ledger is in this database
+            with guarded(ledger.connection):
+                self._dialect.limit(ledger.connection, self._seconds)
+                source.take(ledger.connection, rows, completions)
 
-        completions = answers.complete(found, mark)
-    else:
-        completions = answers.complete(found)
-        with transaction().open() as connection:
-            source.take(
-                rows, completions, lambda statement, values: connection.execute(text(statement), values).rowcount
-            )
-    return len(rows) == _PAGE and Completion.EARLY not in completions
+        completions = answers.complete(found, mark if self._together else None)
+        if not self._together:
+            with self._transaction().open() as connection:
+                source.take(connection, rows, completions)
+        return len(rows) == _PAGE and Completion.EARLY not in completions
+
+    def _transaction(self) -> Transaction:
+        return Transaction(self._engine, self._dialect, self._seconds)

@@ -21,7 +21,7 @@ from adapter_sdk.ledger.base import ClaimLost, Journal, Record, Reply, State, to
 from adapter_sdk.ledger.shared import PostgresOwner, SharedDatabase, SharedRows
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.redaction import redact_url
-from adaptors.sql.answers import collect
+from adaptors.sql.answers import RowCollector
 from adaptors.sql.batch import Batches, Stopped
 from adaptors.sql.connection import Connection, make_engine
 from adaptors.sql.dialects import HiddenEnd, dialect_of
@@ -66,8 +66,8 @@ class DatabaseFamily(Family[Connection]):
     def collect(self, answers: Answers) -> None:
         """Answer the rows that the backend has written, method by method."""
         specs = [spec for handler in self.adaptor._handlers.values() for spec in handler.answers]
-        seconds = self._settings.timeout
-        collect(specs, answers, lambda: Transaction(self._engine, self._dialect, seconds), together=self._in_backend)
+        rows = RowCollector(self._engine, self._dialect, self._settings.timeout, together=self._in_backend)
+        rows.collect(specs, answers)
 
     def close(self) -> None:
         """Close the pooled connections."""

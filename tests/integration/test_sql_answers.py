@@ -110,10 +110,13 @@ def engine(url: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def running(url: str, ledger: str = "backend", adaptor: type[SqlAdaptor] = Store) -> Iterator[AdaptorHarness]:
+def running(
+    url: str, ledger: str = "backend", adaptor: type[SqlAdaptor] = Store, timeout: float = 30
+) -> Iterator[AdaptorHarness]:
     """The adaptor, looking for answers all the time."""
     runner = {"answers_every": 0.02, "unmatched_after": 0.2}
-    with AdaptorHarness(adaptor, {"sql": {"url": url, "ledger": ledger}, "runner": runner}) as harness:
+    sql = {"url": url, "ledger": ledger, "timeout": timeout}
+    with AdaptorHarness(adaptor, {"sql": sql, "runner": runner}) as harness:
         yield harness
 
 
@@ -232,7 +235,7 @@ class Blind(SqlAdaptor):
 
 def test_a_mark_that_marks_nothing(url: str, engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     """Where ledger and rows share a transaction, a row that cannot be taken is not answered, and the log says why."""
-    said = "`taken` changes no row, so that `select` finds it again"
+    said = "`taken` changes no row, and `select` would find it again"
     with running(url, adaptor=Blind) as harness:
         harness.publish(reserved("o-1"))
         wait_until(harness, lambda: harness.ledger.answer_counts()[0] == 1)
@@ -240,6 +243,45 @@ def test_a_mark_that_marks_nothing(url: str, engine: Engine, capfd: pytest.Captu
         wait_until(harness, lambda: said in capfd.readouterr().out)
         assert harness.ledger.answer_counts()[0] == 1
         assert not harness.replies()
+
+
+class Gated(SqlAdaptor):
+    """Goes through a gate, which others can keep closed, to take a row."""
+
+    name = "gated"
+
+    @handles
+    def pick(self, event: Event[Reserved], db: Connection) -> Pending[Picked]:
+        return Pending(event.data.order_id)
+
+    @pick.answer(
+        key="order_id",
+        select=SELECT,
+        taken="WITH through AS (UPDATE gate SET count = count + 1 RETURNING count) "
+        "UPDATE pick_answers SET taken = 1 FROM through WHERE id = :id",
+    )
+    def picked(self, answer: PickAnswer) -> Picked:
+        return Picked(order_id=answer.order_id, weight=answer.weight)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_row_that_somebody_holds(url: str, ledger: str, engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is waited for as long as a statement may take, and taken when it is free; events are applied meanwhile."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE gate (count INTEGER)"))
+        connection.execute(text("INSERT INTO gate VALUES (0)"))
+    with running(url, ledger, Gated, timeout=0.3) as harness:
+        harness.publish(reserved("o-1"))
+        wait_until(harness, lambda: harness.ledger.answer_counts() == (1, 0))
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE gate SET count = 0"))
+            answer(engine, (1, "o-1", "OK", "1"))
+            wait_until(harness, lambda: "statement timeout" in capfd.readouterr().out)
+            harness.publish(reserved("o-2"))
+            harness.wait_for(reserved("o-2"), State.APPLIED)
+            assert left(engine) == [1]
+        wait_until(harness, lambda: not left(engine))
+        assert [reply.causation_id for reply in harness.replies(1)] == ["o-1"]
 
 
 def test_a_statement_that_the_database_does_not_know(
