@@ -89,8 +89,9 @@ class Gatherer:
 
     def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
         """These are settled; so many are held now that were not before."""
+        given = sum(isinstance(delivery.receipt, FromLedger) for delivery in deliveries)
         with self._lock:
-            self._held += held
+            self._held += held - given
             enough, full = self._held >= self._gathering.count, self._held >= self._max_held
         if held and enough:
             self._look_now.set()

@@ -359,6 +359,29 @@ def test_too_many(desk: Desk) -> None:
     assert not desk.gatherer.full
 
 
+def test_a_long_burst(desk: Desk) -> None:
+    """What has gone into files counts no more: however many events come while files are made, consuming goes on."""
+    desk.open(Batch(count=2, after=900), max_held=4)
+    gatherer, left = desk.gatherer, list(range(20))
+    assert gatherer is not None
+
+    def come() -> None:
+        for number in (left.pop(), left.pop()):
+            desk.arrive(str(number))
+        gatherer.done([], held=2, progress=False)
+
+    def work_on(deliveries: list[Delivery]) -> bool:
+        desk.work_on(deliveries)
+        gatherer.done(deliveries, held=0, progress=True)
+        if left:
+            come()
+        return True
+
+    come()
+    gatherer.look(work_on)
+    assert (desk.pressed, desk.states()) == (0, {State.APPLIED: 20})
+
+
 def test_on_its_thread(desk: Desk) -> None:
     """Told that enough has arrived it looks at once; a stop lets the running group end and begins no other."""
     desk.open(Batch(count=2, after=900))
