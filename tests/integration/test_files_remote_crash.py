@@ -13,7 +13,8 @@ from adapter_sdk.testing import event_of
 from adapter_sdk.testing.crashpoints import BackendUnderTest, CrashPointSuite
 from samples.shop.events import OrderLine, StockReserved
 from samples.shop.warehouse.program import Warehouse
-from tests.conformance.crash_point_adaptors import MarkedWarehouse
+from tests.conformance.crash_point_adaptors import BatchWarehouse, MarkedWarehouse
+from tests.conformance.test_crash_points_batch import Reader
 from tests.file_servers import FileServer, on_sftp
 from tests.services.run import Run
 from tests.services.waiting import wait_until
@@ -61,3 +62,26 @@ class TestWarehouseOnSftp(CrashPointSuite):
         yield BackendUnderTest({"files": settings}, events, effects)
         stop.set()
         reader.join()
+
+
+class TestBatchOnSftp(CrashPointSuite):
+    """Many events in one file: all of them are in the file that was dropped, or all in doubt, and none is in two."""
+
+    adaptor = BatchWarehouse
+    points = ("files.staged", "files.noted", "files.dropped", "files.marked")
+    preload = ("paramiko",)
+
+    @pytest.fixture
+    def broker_url(self, amqp_url: str) -> str:
+        return amqp_url
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path, server: FileServer) -> Iterator[BackendUnderTest]:
+        inbox = tmp_path / "in"
+        inbox.mkdir()
+        reader = Reader(inbox)
+        numbers = [uuid4().hex[:12] for _ in range(3)]
+        events = [event_of(StockReserved(order_id=number, lines=LINES), id=number) for number in numbers]
+        settings = {key: str(value) for key, value in server.settings(inbox).items()}
+        yield BackendUnderTest({"files": settings, "runner": {"batch_size": 1}}, events, reader.orders)
+        reader.stop()
