@@ -9,7 +9,10 @@ import structlog
 from adapter_sdk.answering import AnswerDesk
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, LedgerError
 from adapter_sdk.family import Family
+from adapter_sdk.ledger.base import Ledger
+from adapter_sdk.outbox import Outbox, Publish
 from adapter_sdk.overdue import Overdue
+from adapter_sdk.settings import Settings
 
 log = structlog.get_logger("adaptor")
 
@@ -78,3 +81,22 @@ class Collector:
             log.error("answers not collected", error=str(error))  # noqa: TRY400 - foreseen: its sentence says it all
         except Exception as error:
             log.exception("answers not collected", error=f"{type(error).__name__}: {error}")
+
+
+def collector_of(
+    family: Family[Any],
+    ledger: Ledger,
+    outbox: Outbox,
+    publish: Publish,
+    settings: Settings,
+    on_trouble: Callable[[Exception], None],
+) -> Collector:
+    """The collector of an adaptor, as its settings have it."""
+    adaptor, runner = family.adaptor, settings.runner
+    return Collector(
+        family,
+        AnswerDesk(adaptor, ledger, outbox, unmatched_after=runner.unmatched_after),
+        Overdue(adaptor.name, ledger, publish, settings.broker.exchange),
+        every=runner.answers_every,
+        on_trouble=on_trouble,
+    )

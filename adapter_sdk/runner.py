@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import structlog
 
 from adapter_sdk.adaptor import Adaptor
-from adapter_sdk.answering import AnswerDesk
 from adapter_sdk.caution import Caution
-from adapter_sdk.collector import Collector
+from adapter_sdk.collector import collector_of
 from adapter_sdk.crashpoints import arm_from_environment, reach
 from adapter_sdk.envelopes import Limits
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, BrokerError, ConfigError, LedgerError
@@ -23,7 +22,6 @@ from adapter_sdk.ledger.base import Ledger
 from adapter_sdk.ledger.sqlite import Ownership, sqlite_ledger
 from adapter_sdk.line import Line, line_of
 from adapter_sdk.outage import Outage
-from adapter_sdk.overdue import Overdue
 from adapter_sdk.pipeline import Pipeline, Settlement
 from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
@@ -94,7 +92,9 @@ class Runner:
         self._ownership = Ownership(settings.ledger_path(adaptor.name)) if local else None
         self._topology = plan(adaptor, settings)
         self._pipeline = self._make_pipeline()
-        self._collector = self._make_collector()
+        self._collector = collector_of(
+            self._family, self.ledger, self._pipeline.outbox, transport.publish, settings, self._report
+        )
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
@@ -117,16 +117,6 @@ class Runner:
             limits=Limits(max_bytes=settings.limits.max_bytes, max_depth=settings.limits.max_depth),
             retry=settings.retry.policy(),
             replies_required=settings.runner.replies == "required",
-        )
-
-    def _make_collector(self) -> Collector:
-        runner, exchange = self.settings.runner, self.settings.broker.exchange
-        return Collector(
-            self._family,
-            AnswerDesk(self.adaptor, self.ledger, self._pipeline.outbox, unmatched_after=runner.unmatched_after),
-            Overdue(self.adaptor.name, self.ledger, self.transport.publish, exchange),
-            every=runner.answers_every,
-            on_trouble=self._report,
         )
 
     def run(self) -> None:

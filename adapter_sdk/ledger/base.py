@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from adapter_sdk.errors import AdaptorError
 from adapter_sdk.events import Key
-from adapter_sdk.ledger.owing import Answering, Owed, Owing
+from adapter_sdk.ledger.owing import OwedLedger, Owing
 from adapter_sdk.transport.base import Message
 
 
@@ -223,7 +223,7 @@ class Journal(Protocol):
         ...
 
 
-class Ledger(Journal, Protocol):
+class Ledger(Journal, OwedLedger, Protocol):
     """The durable record of what happened to each event of one adaptor. All methods may be called from any thread.
 
     Every method raises LedgerError when the store is full, locked, corrupt or unreachable.
@@ -349,26 +349,6 @@ class Ledger(Journal, Protocol):
 
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""
-        ...
-
-    def answering(self) -> AbstractContextManager[Answering]:
-        """A commit in which answers are completed; processes that share the ledger take turns."""
-        ...
-
-    def owed(self, limit: int, due_before: float = math.inf, *, unannounced: bool = False) -> list[Owed]:
-        """Replies that are owed, longest first; with a time, those due before it; or those not yet announced alone."""
-        ...
-
-    def give_up(self, reply: Owed, decision: Decision) -> bool:
-        """No answer is waited for any more. False if this reply is not owed any more."""
-        ...
-
-    def answer_counts(self) -> tuple[int, int]:
-        """How many replies are owed, and how many answers are dead letters. `counts` has events alone."""
-        ...
-
-    def announced(self, reply_ids: Sequence[str]) -> None:
-        """The broker has confirmed that these replies are overdue."""
         ...
 
 

@@ -1,6 +1,8 @@
 """What the ledger remembers of replies that are owed, and how answers meet them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,4 +67,28 @@ class Answering(Protocol):
 
     def close(self, answer: Key, decision: "Decision") -> None:
         """Close the dead letter that an answer was; nothing if it was none."""
+        ...
+
+
+class OwedLedger(Protocol):
+    """The part of a ledger that is asked about replies that are owed."""
+
+    def answering(self) -> AbstractContextManager[Answering]:
+        """A commit in which answers are completed; processes that share the ledger take turns."""
+        ...
+
+    def owed(self, limit: int, due_before: float = math.inf, *, unannounced: bool = False) -> list[Owed]:
+        """Replies that are owed, longest first; with a time, those due before it; or those not yet announced alone."""
+        ...
+
+    def give_up(self, reply: Owed, decision: "Decision") -> bool:
+        """No answer is waited for any more. False if this reply is not owed any more."""
+        ...
+
+    def answer_counts(self) -> tuple[int, int]:
+        """How many replies are owed, and how many answers are dead letters. `counts` has events alone."""
+        ...
+
+    def announced(self, reply_ids: Sequence[str]) -> None:
+        """The broker has confirmed that these replies are overdue."""
         ...
