@@ -55,11 +55,11 @@ class Queues:
             wait_until(deserted)
             return self._transport.depth(QUEUE)
 
-    def wait_for_consumer(self) -> None:
-        """Wait until somebody consumes. Raises TimeoutError."""
+    def wait_for_consumers(self, count: int = 1) -> None:
+        """Wait until so many consume. Raises TimeoutError."""
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:
             channel = connection.channel()
-            wait_until(lambda: channel.queue_declare(QUEUE, passive=True).method.consumer_count, 60.0)
+            wait_until(lambda: channel.queue_declare(QUEUE, passive=True).method.consumer_count >= count, 60.0)
 
     def replies(self) -> int:
         """Replies that wait to be read."""

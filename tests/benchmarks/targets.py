@@ -121,6 +121,8 @@ def _memory() -> Sequence[Target]:
     ]
 
 
+_PROCESSES = ratio("i", RATE, toolkit.PROCESSES[4], toolkit.PROCESSES[1])
+
 TARGETS: Sequence[Target] = (
     *_consume(),
     *_reply(),
@@ -132,4 +134,5 @@ TARGETS: Sequence[Target] = (
     *_latency(),
     *_memory(),
     Target("h", "under 1.0 s to the first event", value("h", "first_event_s", toolkit.STARTING), at_most=1.0, unit="s"),
+    Target("i", "events/s of 4 processes at least 2 x those of one", _PROCESSES, 2),
 )

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 _STEP, _PATIENCE = 0.05, 10.0
@@ -59,7 +60,7 @@ class Watch:
 
     def figures(self, rest: float) -> Figures:
         """To be asked when the trial is finished: waits until the process has done nothing for `rest` seconds."""
-        cpu = _cpu_at_rest(rest) - self._cpu
+        cpu = cpu_at_rest(rest) - self._cpu
         seconds = self._ended - self._began
         return {
             "seconds": seconds,
@@ -69,13 +70,13 @@ class Watch:
         }
 
 
-def _cpu_at_rest(rest: float) -> float:
+def cpu_at_rest(rest: float, clock: Callable[[], float] = time.process_time) -> float:
     """The CPU so far, once nothing has happened for `rest` seconds: frameworks ack when they find the time."""
-    quiet_since, spent = time.monotonic(), time.process_time()
+    quiet_since, spent = time.monotonic(), clock()
     deadline = quiet_since + _PATIENCE
     while (now := time.monotonic()) < min(quiet_since + rest, deadline):
-        before = time.process_time()
+        before = clock()
         time.sleep(_STEP)
-        if time.process_time() - before > _IDLE:
-            quiet_since, spent = now + _STEP, time.process_time()
+        if clock() - before > _IDLE:
+            quiet_since, spent = now + _STEP, clock()
     return spent

@@ -16,6 +16,8 @@ QUEUE = "bench"
 REPLIES = "replies"
 STARTED = "BENCH_STARTED"
 """The environment variable that names the file in which an adaptor says when its first event came."""
+HANDLED = "BENCH_HANDLED"
+"""The one that names the file in which an adaptor writes down each call of its handler."""
 
 _NOT_SENT = b'"sent_at":0'
 _LINE = {"sku": "KETTLE-0042", "quantity": 2, "price": "24.90"}

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests.benchmarks import report
 from tests.benchmarks.contenders import ROSTER, faststream_peer, raw_pika, toolkit
 from tests.benchmarks.jobs import JOBS
+from tests.benchmarks.jobs.processes import cpu_of_family
 from tests.benchmarks.results import Results
 from tests.benchmarks.stages import RULES, read, stage_of
 from tests.benchmarks.targets import TARGETS
@@ -107,6 +110,21 @@ def test_a_trial_ends_with_the_last_settlement_where_it_is_told_of_them() -> Non
     watch.settled(1)
     assert watch.finished.is_set()
     assert watch.figures(rest=0)["events_per_second"] > 0
+
+
+def test_the_cpu_of_several_processes_is_that_of_the_first_and_its_children() -> None:
+    """Two processes that spend 50 ms each have spent 100 ms together, and nothing more while they wait."""
+    spend = (
+        "import os, sys, time\nos.fork()\nwhile time.process_time() < 0.05: pass\nos.write(1, b'.'); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", spend], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.read(2) == b".."
+        spent = cpu_of_family(process.pid)
+        assert cpu_of_family(process.pid) - spent < 0.01
+        process.stdin.close()
+    assert 0.1 <= spent < 1
 
 
 def test_samples_are_put_down_to_the_innermost_function_that_is_known() -> None:

@@ -57,4 +57,5 @@ ROSTER: Mapping[str, Sequence[Contender]] = {
     ),
     "g": (raw_pika.BLOCKING, toolkit.IDEMPOTENT, toolkit.LEDGER),
     "h": (raw_pika.BLOCKING, toolkit.STARTING, faststream_peer.FASTSTREAM),
+    "i": tuple(toolkit.PROCESSES.values()),
 }

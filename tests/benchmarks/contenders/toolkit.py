@@ -11,14 +11,14 @@ from tests.benchmarks.task import Contender, Task
 from tests.benchmarks.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from adapter_sdk.transport.base import Delivery, Transport
 
 _ADAPTORS = "tests.benchmarks.adaptors"
 
 
-def run(adaptor: str, task: Task, watch: Watch, *, install: bool = False) -> None:
+def run(adaptor: str, task: Task, watch: Watch, *, needs_tables: bool = False) -> None:
     """Run `module:Class` of `tests.benchmarks.adaptors` as `adaptor run` does, after `adaptor sql install` if asked."""
     from adapter_sdk.runner import Runner
     from adapter_sdk.settings import load_settings
@@ -26,9 +26,8 @@ def run(adaptor: str, task: Task, watch: Watch, *, install: bool = False) -> Non
     from adapter_sdk.transport.connect import transport_for
 
     environ = environment(task)
-    if install:
-        command = [str(Path(sys.executable).with_name("adaptor")), "sql", "install", f"{_ADAPTORS}.{adaptor}"]
-        subprocess.run(command, env=environ, check=True)
+    if needs_tables:
+        install(f"{_ADAPTORS}.{adaptor}", environ)
     module, _, name = adaptor.partition(":")
     kind = getattr(import_module(f"{_ADAPTORS}.{module}"), name)
     kind.watch = watch
@@ -38,6 +37,12 @@ def run(adaptor: str, task: Task, watch: Watch, *, install: bool = False) -> Non
         transport = transport_for(task.url, heartbeat=settings.broker.heartbeat)
         _watch_acks(transport, watch)
         Runner(kind, settings, transport).run()
+
+
+def install(adaptor: str, environ: "Mapping[str, str]") -> None:
+    """`adaptor sql install`: the tables of a ledger that is in a database."""
+    command = [str(Path(sys.executable).with_name("adaptor")), "sql", "install", adaptor]
+    subprocess.run(command, env=environ, check=True)
 
 
 def environment(task: Task) -> dict[str, str]:
@@ -62,8 +67,8 @@ def _watch_acks(transport: "Transport", watch: Watch) -> None:
     setattr(transport, "ack", counted)  # noqa: B010 - mypy lets nobody assign to a method
 
 
-def _contender(name: str, adaptor: str, configuration: str, *, install: bool = False) -> Contender:
-    return Contender(name, configuration, partial(run, adaptor, install=install))
+def _contender(name: str, adaptor: str, configuration: str, *, needs_tables: bool = False) -> Contender:
+    return Contender(name, configuration, partial(run, adaptor, needs_tables=needs_tables))
 
 
 _NO_LEDGER, _LEDGER = "handler marked idempotent: no ledger needed", "SQLite ledger, synchronous FULL"
@@ -71,8 +76,15 @@ IDEMPOTENT = _contender("toolkit, idempotent", "plain:Idempotent", _NO_LEDGER)
 LEDGER = _contender("toolkit, ledger", "plain:WithLedger", _LEDGER)
 REPLYING_IDEMPOTENT = _contender("toolkit, idempotent", "plain:ReplyingIdempotent", _NO_LEDGER)
 REPLYING_LEDGER = _contender("toolkit, ledger", "plain:ReplyingWithLedger", _LEDGER)
-SQL = _contender("toolkit", "sql:OneByOne", "effect once, one handler call per event", install=True)
-SQL_LIST = _contender("toolkit, list[Event]", "sql:AsList", "effect once, executemany in the handler", install=True)
+SQL = _contender("toolkit", "sql:OneByOne", "effect once, one handler call per event", needs_tables=True)
+SQL_LIST = _contender(
+    "toolkit, list[Event]", "sql:AsList", "effect once, executemany in the handler", needs_tables=True
+)
 FILES = _contender("toolkit", "files:Dropping", "one whole file per event, SQLite ledger")
 SOAP = _contender("toolkit, adaptor", "soap:Calling", "on RabbitMQ, SQLite ledger: at most one unverified attempt")
 STARTING = _contender("toolkit", "plain:WithLedger", "`adaptor run`, SQLite ledger")
+_SEVERAL = "`adaptor run --processes`, concurrency as it comes (4), PostgreSQL ledger"
+PROCESSES = {
+    count: _contender(f"toolkit, {count} process{'es' if count > 1 else ''}", "plain:Remote", _SEVERAL)
+    for count in (1, 2, 4)
+}

@@ -1,7 +1,7 @@
 """Every job, in the order of the report."""
 
 from tests.benchmarks.job import Job
-from tests.benchmarks.jobs import consume, files, latency, soap, sql, startup
+from tests.benchmarks.jobs import consume, files, latency, processes, soap, sql, startup
 
 JOBS: tuple[Job, ...] = (
     *consume.JOBS,
@@ -11,4 +11,5 @@ JOBS: tuple[Job, ...] = (
     *latency.JOBS,
     consume.BACKLOG,
     *startup.JOBS,
+    *processes.JOBS,
 )

@@ -66,7 +66,7 @@ class Replies:
 
 def _publish(stage: Stage, queues: Queues, events: int) -> None:
     """One event every so often, from the moment that somebody consumes. A late one does not delay the next."""
-    queues.wait_for_consumer()
+    queues.wait_for_consumers()
     properties = pika.BasicProperties(content_type=CONTENT_TYPE, delivery_mode=2, type=ORDER_TYPE)
     with pika.BlockingConnection(pika.URLParameters(queues.url)) as connection:
         channel = connection.channel()

@@ -37,7 +37,7 @@ def trial(database: str, stage: Stage, job: Job, contender: Contender) -> Figure
 
 
 @contextmanager
-def _postgresql(stage: Stage, folder: Path) -> Iterator[str]:
+def postgresql_database(stage: Stage, _: Path) -> Iterator[str]:
     """A new database on a server that syncs what it commits."""
     server = postgresql.shared_server(stage.run, postgresql.DURABLE)
     url = postgresql.new_database(server, f"bench_{secrets.token_hex(2)}")
@@ -48,7 +48,7 @@ def _postgresql(stage: Stage, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _sqlite(stage: Stage, folder: Path) -> Iterator[str]:
+def _sqlite(_: Stage, folder: Path) -> Iterator[str]:
     """A new file with a write-ahead log; synchronous is FULL where nobody says otherwise."""
     path = folder / "stock.db"
     with closing(sqlite3.connect(path)) as connection:
@@ -56,7 +56,7 @@ def _sqlite(stage: Stage, folder: Path) -> Iterator[str]:
     yield f"sqlite:///{path}"
 
 
-_DATABASES = {"PostgreSQL": _postgresql, "SQLite": _sqlite}
+_DATABASES = {"PostgreSQL": postgresql_database, "SQLite": _sqlite}
 
 JOBS = tuple(
     Job(

@@ -1,22 +1,20 @@
 """(h): from the start of a process to its first event handled, RabbitMQ already up and the event waiting."""
 
-import os
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from tests.benchmarks.command import adaptor_run
 from tests.benchmarks.contenders import toolkit
 from tests.benchmarks.job import Job
 from tests.benchmarks.queues import queues_on
-from tests.benchmarks.stage import ROOT, Stage, TrialFailed
+from tests.benchmarks.stage import Stage
 from tests.benchmarks.task import Contender, Task
 from tests.benchmarks.watch import Figures
 from tests.benchmarks.workload import STARTED, bodies
 from tests.services import wait_until
 
-_COMMAND = [str(Path(sys.executable).with_name("adaptor")), "run", "tests.benchmarks.adaptors.plain:Starting"]
+_ADAPTOR = "tests.benchmarks.adaptors.plain:Starting"
 
 
 def trial(stage: Stage, job: Job, contender: Contender) -> Figures:
@@ -33,18 +31,8 @@ def _adaptor_run(task: Task) -> float:
     """When the first event was handled, on the monotonic clock."""
     folder = Path(task.folder)
     started = folder / "started"
-    environ = {**os.environ, **toolkit.environment(task), STARTED: str(started), "PYTHONPATH": str(ROOT)}
-    with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(_COMMAND, cwd=folder, env=environ, stdout=output, stderr=output)
-    try:
+    with adaptor_run(folder, {**toolkit.environment(task), STARTED: str(started)}, _ADAPTOR):
         wait_until(lambda: started.exists() and started.read_text(), 60.0)
-        process.terminate()
-        process.wait(30)
-    except (TimeoutError, subprocess.TimeoutExpired) as late:
-        raise TrialFailed(f"`adaptor run`: {late}") from None
-    finally:
-        process.kill()
-        process.wait()
     return float(started.read_text())
 
 
