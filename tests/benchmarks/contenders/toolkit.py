@@ -42,7 +42,7 @@ def run(adaptor: str, task: Task, watch: Watch, *, needs_tables: bool = False) -
 def install(adaptor: str, environ: "Mapping[str, str]") -> None:
     """`adaptor sql install`: the tables of a ledger that is in a database."""
     command = [str(Path(sys.executable).with_name("adaptor")), "sql", "install", adaptor]
-    subprocess.run(command, env=environ, check=True)
+    subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
 
 
 def environment(task: Task) -> dict[str, str]:
