@@ -166,5 +166,5 @@ def _strike(chance: random.Random, fault: Fault) -> Strike:
     elif fault is Fault.CLOCK:
         seconds = chance.uniform(-2, 2) * 86_400
     elif fault is Fault.UNBIND:
-        seconds = chance.uniform(0.5, 1.5)
+        seconds = chance.uniform(1.5, 3)
     return Strike(fault, chance.random(), chance.random() * 0.2, seconds)
