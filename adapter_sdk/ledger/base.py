@@ -238,7 +238,7 @@ class Ledger(Journal, OwedLedger, Protocol):
         ...
 
     def started(self) -> bool:
-        """Note that a process has begun to consume. True if another one has, and has not ended in good order yet."""
+        """Note that a process has begun to consume. True if an earlier one may have died since it did."""
         ...
 
     def stopped(self) -> None:

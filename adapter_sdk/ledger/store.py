@@ -33,10 +33,9 @@ from adapter_sdk.ledger.claiming import Claiming
 from adapter_sdk.ledger.codec import pack_message, pack_replies
 from adapter_sdk.ledger.database import Database, Owner, Rows
 from adapter_sdk.ledger.owing import Owed
+from adapter_sdk.ledger.processes import Processes
 from adapter_sdk.ledger.rows import LONGEST_ERROR, event_hash, fitting, row_of
 from adapter_sdk.ledger.table import Table
-
-_PROCESSES = "running processes"
 
 
 class SqlLedger:
@@ -58,6 +57,7 @@ class SqlLedger:
         self.adaptor = adaptor
         self.owner = owner
         self.clock = clock
+        self._running = Processes(adaptor, owner)
 
     def open(self) -> None:
         """Connect; create the tables where that is ours to do, else raise LedgerError if they are missing."""
@@ -94,20 +94,14 @@ class SqlLedger:
         self.database.close()
 
     def started(self) -> bool:
-        """Count one process more. True if there were some; what has died cannot be told apart, and counts no longer."""
+        """Note that this process has begun. True if an earlier one has died since it did."""
         with self._table() as table:
-            number = table.next_number(_PROCESSES)
-            table.rows.run(f"UPDATE adaptor_sequence SET last = 1 WHERE {schema.SEQUENCE}", [self._processes()])
-        return number > 1
+            return self._running.started(table)
 
     def stopped(self) -> None:
-        """Count one process less."""
+        """Note that this process has ended in good order."""
         with self.database.transaction() as rows:
-            less = f"UPDATE adaptor_sequence SET last = last - 1 WHERE {schema.SEQUENCE} AND last > 0"
-            rows.run(less, [self._processes()])
-
-    def _processes(self) -> dict[str, Any]:
-        return {"adaptor": self.adaptor, "name": _PROCESSES}
+            self._running.stopped(rows)
 
     def disown(self) -> None:
         """Let others take over what this process has claimed."""
@@ -121,6 +115,7 @@ class SqlLedger:
         # what has to wait in the ledger has no other place.
         lazy = all(request.order_key is None for request in requests)
         with self._table(lazy=lazy) as table:
+            self._running.renumbered(table.rows, number)
             return Claiming(table, self.adaptor, self.owner, number, uuid.uuid4().hex, now).answer(requests)
 
     def record(self, records: Sequence[Record], now: float) -> list[bool]:

@@ -106,6 +106,35 @@ def test_a_lost_session_is_replaced_and_its_claims_are_free(process: Process, fr
     assert verdict(first) is Verdict.BUSY
 
 
+def test_processes_that_run_beside_each_other_have_not_died(process: Process) -> None:
+    """Who starts beside others that live, or after one that ended in good order, need not be careful."""
+    first, second, third = process(), process(), process()
+    assert not first.started()
+    assert not second.started()
+    first.stopped()
+    first.close()
+    assert not third.started()
+
+
+def test_a_process_that_died_is_known_to_the_next_that_starts(process: Process) -> None:
+    """To one of them, and while others live."""
+    living, dead, third, fourth = process(), process(), process(), process()
+    assert not living.started()
+    assert not dead.started()
+    dead.close()
+    wait_until(third.started)
+    assert not fourth.started()
+
+
+def test_a_process_that_let_go_of_its_claims_has_not_died(process: Process) -> None:
+    """As after trouble with the broker: it has another number with its next claim."""
+    first, second = process(), process()
+    assert not first.started()
+    first.disown()
+    assert verdict(first) is Verdict.GRANTED
+    assert not second.started()
+
+
 def test_a_shared_ledger_needs_postgresql(tmp_path: Path) -> None:
     """A database that cannot tell whether a process lives is refused, with what to use instead."""
     with pytest.raises(ConfigError, match=r"\[ledger\] path"):
