@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pydantic_core
+import structlog
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +32,8 @@ from adaptors.sql.transaction import Transaction
 _PAGE = 500
 """Rows that are answered in one commit at most."""
 _JSON = "application/json"
+
+log = structlog.get_logger("adaptor")
 
 T = TypeVar("T")
 
@@ -84,7 +87,7 @@ class RowSource:
                 continue
             values = {name: row[name] for name in self.columns}
             changed = self._translated(lambda: connection.execute(text(self.taken), values).rowcount)  # noqa: B023
-            if not changed and completion is Completion.MATCHED:  # else another process may have taken it meanwhile
+            if not changed and completion is not Completion.REPEATED:  # that one, another process may have taken
                 raise PermanentError(
                     f"{self.spec.where_defined}: `taken` changes no row, and `select` would find it again"
                 )
@@ -119,6 +122,8 @@ class RowCollector:
         self._dialect = dialect
         self._seconds = seconds
         self._together = together
+        self._last: dict[str, set[str]] = {}
+        self._said: set[str] = set()
 
     def collect(self, specs: Iterable[AnswerSpec], answers: Answers) -> None:
         """Answer all that is there. Raises BackendUnavailable, and PermanentError for statements that do not work."""
@@ -140,10 +145,22 @@ class RowCollector:
                 source.take(ledger.connection, rows, completions)
 
         completions = answers.complete(found, mark if self._together else None)
+        repeated = all(completion is Completion.REPEATED for completion in completions)
+        if repeated:
+            self._say_if_stuck(source, found)
+        self._last[source.spec.name] = {answer.id for answer in found}
         if not self._together:
             with self._transaction().open() as connection:
                 source.take(connection, rows, completions)
-        return len(rows) == _PAGE and Completion.EARLY not in completions
+        return len(rows) == _PAGE and not repeated and Completion.EARLY not in completions
+
+    def _say_if_stuck(self, source: RowSource, found: Sequence[Answer]) -> None:
+        """Warn once if rows are there again that were taken a page ago: those behind a full page are never reached."""
+        name = source.spec.name
+        if name not in self._said and self._last.get(name) == {answer.id for answer in found}:
+            self._said.add(name)
+            why = f"{source.spec.where_defined}: `select` finds rows that `taken` has marked; have it leave them out"
+            log.warning("answers found again", rows=len(found), error=why)
 
     def _transaction(self) -> Transaction:
         return Transaction(self._engine, self._dialect, self._seconds)

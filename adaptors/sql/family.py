@@ -46,6 +46,7 @@ class DatabaseFamily(Family[Connection]):
         self._engine = _engine(settings.url.get_secret_value())
         self._dialect = dialect_of(self._engine)
         self._batches = Batches(self._transact, self._answers)
+        self._rows = RowCollector(self._engine, self._dialect, settings.timeout, together=self._in_backend)
 
     def check(self) -> list[str]:
         """A SQLite file that is not there is a mistyped path: opening it would make an empty database."""
@@ -66,8 +67,7 @@ class DatabaseFamily(Family[Connection]):
     def collect(self, answers: Answers) -> None:
         """Answer the rows that the backend has written, method by method."""
         specs = [spec for handler in self.adaptor._handlers.values() for spec in handler.answers]
-        rows = RowCollector(self._engine, self._dialect, self._settings.timeout, together=self._in_backend)
-        rows.collect(specs, answers)
+        self._rows.collect(specs, answers)
 
     def close(self) -> None:
         """Close the pooled connections."""
