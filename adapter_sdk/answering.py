@@ -144,7 +144,8 @@ class AnswerDesk:
             return _End(Completion.REPEATED, *((completed, completed.replies) if completed.unsent else ()))
         if isinstance(data, Exception):
             return _End(Completion.REFUSED, error=data)
-        found = table.oldest(answer.spec.event_type, answer.key)
+        # No event is owed a reply under any other key, and PostgreSQL would not even look for a NUL.
+        found = table.oldest(answer.spec.event_type, answer.key) if answer.key.isprintable() else None
         if found is None:
             return _End(Completion.UNMATCHED)
         entry, owed = found

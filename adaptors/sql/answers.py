@@ -65,11 +65,13 @@ class RowSource:
             raise PermanentError(f"{self.spec.where_defined}: `taken` needs {', '.join(missing)}; select it, too")
         body = pydantic_core.to_json(dict(sorted(row.items())), bytes_mode="base64", fallback=str)
         place = ", ".join(f"{name}={row[name]}" for name in self.columns)
-        record: BaseModel | InvalidData
+        record: BaseModel | Exception
         try:
             record = self.spec.record.model_validate(dict(row))
         except ValidationError as error:
             record = InvalidData(describe(error, "the row"))
+        except Exception as error:  # noqa: BLE001  # a validator's bug is the end of this answer alone
+            record = error
         return Answer(
             id=f"{self.spec.name}-{hashlib.sha256(body).hexdigest()[:32]}",
             spec=self.spec,
@@ -126,10 +128,19 @@ class RowCollector:
         self._said: set[str] = set()
 
     def collect(self, specs: Iterable[AnswerSpec], answers: Answers) -> None:
-        """Answer all that is there. Raises BackendUnavailable, and PermanentError for statements that do not work."""
+        """Answer all that is there. Raises BackendUnavailable, LedgerError or BrokerError at once.
+
+        What is wrong with the statements of one method is raised when the others have been looked at, too.
+        """
+        troubles: list[PermanentError] = []
         for source in map(RowSource.of, specs):
-            while self._answer_page(source, answers):
-                pass
+            try:
+                while self._answer_page(source, answers):
+                    pass
+            except PermanentError as error:
+                troubles.append(error)
+        if troubles:
+            raise PermanentError("; ".join(map(str, troubles))) from troubles[0]
 
     def _answer_page(self, source: RowSource, answers: Answers) -> bool:
         """Answer the first rows. True if there may be more behind them."""

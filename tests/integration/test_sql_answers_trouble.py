@@ -64,13 +64,17 @@ def telling(select: str, taken: str = TAKEN) -> type[SqlAdaptor]:
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A database with two tables of answers."""
     engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}", poolclass=NullPool)
-    with engine.begin() as connection:
-        for table in ("answers", "later"):
-            connection.execute(
-                text(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, order_id TEXT, taken INTEGER DEFAULT 0)")
-            )
+    make_tables(engine)
     yield engine
     engine.dispose()
+
+
+def make_tables(engine: Engine) -> None:
+    """Empty ones."""
+    with engine.begin() as connection:
+        for table in ("answers", "later"):
+            columns = "id INTEGER PRIMARY KEY, order_id TEXT, taken INTEGER DEFAULT 0"
+            connection.execute(text(f"CREATE TABLE {table} ({columns})"))
 
 
 @pytest.fixture(params=["backend", "local"])
@@ -94,7 +98,9 @@ def answer(engine: Engine, table: str, *orders: str) -> None:
     """What the backend writes."""
     with engine.begin() as connection:
         for one in orders:
-            connection.execute(text(f"INSERT INTO {table} (order_id) VALUES (:one)"), {"one": one})
+            connection.execute(
+                text(f"INSERT INTO {table} (id, order_id) SELECT count(*) + 1, :one FROM {table}"), {"one": one}
+            )
 
 
 @pytest.mark.parametrize(
@@ -119,3 +125,54 @@ def test_a_select_that_finds_what_was_taken_is_said_once(
     [line] = [line for line in lines if line["event"] == "answers found again"]
     assert line["rows"] == 2
     assert "Teller.told (" in line["error"]
+
+
+def test_a_row_that_a_validator_stumbles_over_is_set_aside(sql: dict[str, Any], engine: Engine) -> None:
+    """With the bug's own words; the rows beside it are answered, and it is taken."""
+    with running(telling("SELECT id, order_id FROM answers WHERE taken = 0"), sql) as harness:
+        order(harness, "1", "2")
+        answer(engine, "answers", "?", "1")
+        answer(engine, "later", "2")
+        assert sorted(str(reply.causation_id) for reply in harness.replies(2)) == ["1", "2"]
+        (dead,) = harness.ledger.find([State.DEAD])
+    assert dead.reason == "key error"
+    assert str(dead.error).startswith("the row with id=1: Traceback")
+    assert str(dead.error).endswith("KeyError: 'id'\n")
+
+
+def test_a_key_that_no_event_can_have_is_not_looked_for(fresh_pg_url: str) -> None:
+    """A column of bytes may hold a NUL, which PostgreSQL takes in no text: that row alone is set aside."""
+    engine = create_engine(fresh_pg_url, poolclass=NullPool)
+    make_tables(engine)
+    adaptor = telling("SELECT id, decode(order_id, 'escape') AS order_id FROM answers WHERE taken = 0")
+    with running(adaptor, {"url": fresh_pg_url, "ledger": "backend"}) as harness:
+        order(harness, "1")
+        answer(engine, "answers", "\\000", "1")
+        assert [reply.causation_id for reply in harness.replies(1)] == ["1"]
+        harness._wait(lambda: bool(harness.ledger.find([State.DEAD])), 10.0, "the dead letter")
+        (dead,) = harness.ledger.find([State.DEAD])
+    engine.dispose()
+    assert dead.reason == "unmatched answer"
+    assert r"under the key '\x00'" in str(dead.error)
+
+
+@pytest.mark.parametrize(
+    ("select", "taken"),
+    [
+        ("SELECT id, order_id FROM nowhere", TAKEN),
+        ("SELECT id, order_id FROM answers WHERE taken = 0", "UPDATE nowhere SET taken = 1 WHERE id = :id"),
+        ("SELECT order_id FROM answers WHERE taken = 0", TAKEN),
+    ],
+)
+def test_statements_that_do_not_work_keep_no_other_method_waiting(
+    select: str, taken: str, sql: dict[str, Any], engine: Engine
+) -> None:
+    """It is said which method they are of, and the rows of the next one are answered."""
+    with capture_logs() as lines, running(telling(select, taken), sql) as harness:
+        order(harness, "1", "2")
+        answer(engine, "answers", "1")
+        answer(engine, "later", "2")
+        harness._wait(lambda: "2" in [reply.causation_id for reply in harness.replies()], 10.0, "the reply")
+    errors = {line["error"] for line in lines if line["event"] == "answers not collected"}
+    assert errors
+    assert all("Teller.told (" in error for error in errors)
