@@ -57,7 +57,7 @@ class Collector:
             self._thread.join(timeout)
             if self._thread.is_alive():
                 name = self._family.adaptor.name
-                log.error("still looking for answers after drain_timeout", adaptor=name, seconds=timeout)
+                log.error("still looking for answers after drain_timeout", adaptor=name)
             self._thread = None
 
     def _run(self, stopping: threading.Event) -> None:

@@ -3,6 +3,7 @@
 import gc
 import random
 import threading
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -350,9 +351,11 @@ class Runner:
 
     def _report(self, trouble: Exception) -> None:
         """Trouble ends the session. The first one is what the session raises."""
+        if not isinstance(trouble, AdaptorError):
+            log.error("a bug in the toolkit: the session ends", adaptor=self.adaptor.name, exc_info=trouble)
+            trouble = LedgerError(f"unexpected {type(trouble).__name__}: {trouble}")
         if self.trouble is None:
-            known = isinstance(trouble, AdaptorError)
-            self.trouble = trouble if known else BrokerError(f"{type(trouble).__name__}: {trouble}")
+            self.trouble = trouble
         self._wake.set()
 
     def _end_session(self, workers: Hands | None) -> None:
@@ -361,16 +364,16 @@ class Runner:
             self._enter(RunState.STOPPING)
         elif self.state is not RunState.STANDBY:
             self._enter(RunState.PAUSED)
+        timeout = self.settings.runner.drain_timeout
+        deadline = time.monotonic() + timeout
         try:
-            self._collector.stop(self.settings.runner.drain_timeout)
-            timeout = self.settings.runner.drain_timeout
             ended = self._line is None or self._line.stop(timeout)
             if workers is not None:
                 if self._line is None:
                     # Ordered deliveries go back all at once, when the connection closes, and so in their order: what
                     # still arrives between a cancel and its answer would be rejected, and a quorum queue shuffles that.
                     self._try_quietly(self.transport.cancel)
-                self._drained = workers.stop(timeout) and ended
+                self._drained = workers.stop(max(0.0, deadline - time.monotonic())) and ended
                 if self._drained:
                     self._try_quietly(self.ledger.disown)
                 else:
@@ -379,6 +382,7 @@ class Runner:
                         adaptor=self.adaptor.name,
                         seconds=timeout,
                     )
+            self._collector.stop(max(0.0, deadline - time.monotonic()))
         finally:
             self._try_quietly(self.transport.close)
 

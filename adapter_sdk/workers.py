@@ -56,10 +56,8 @@ class Workers(Generic[ItemT]):
         with self._changed:
             if self._stopping:
                 return
-            unwatched = not self._waiting
             self._waiting.extend(items)
-            if unwatched or self._may_take():
-                self._changed.notify()
+            self._changed.notify()
 
     def begin_no_other(self) -> None:
         """Begin no other batch, and forget what waits. Running ones go on; returns at once."""
@@ -80,11 +78,13 @@ class Workers(Generic[ItemT]):
         while batch := self._take():
             alone = self._running == 1
             began, computed = time.monotonic(), time.thread_time()
-            self._handle(batch)
-            now = time.monotonic()
-            with self._changed:
-                self._running -= 1
-                self._pace.learn(len(batch), now - began, time.thread_time() - computed, alone=alone, now=now)
+            try:
+                self._handle(batch)
+            finally:
+                now, computed = time.monotonic(), time.thread_time() - computed
+                with self._changed:
+                    self._running -= 1
+                    self._pace.learn(len(batch), now - began, computed, alone=alone, now=now)
 
     def _take(self) -> list[ItemT]:
         """A share of what has arrived; empty when stopping."""
@@ -99,8 +99,8 @@ class Workers(Generic[ItemT]):
             self._running += 1
             self._taken = now
             batch = [self._waiting.popleft() for _ in range(self._pace.share(len(self._waiting)))]
-            if self._may_take():
-                self._changed.notify()  # another worker for what is left
+            if self._waiting:
+                self._changed.notify()  # another worker for what is left, now or when this one stays away
             return batch
 
     def _may_take(self) -> bool:
