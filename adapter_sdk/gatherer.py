@@ -59,14 +59,12 @@ class Gatherer:
         self._clock = clock
         self._monotonic = monotonic
         self._first_seen: dict[tuple[str, float], float] = {}
-        self._served: float | None = None
+        self._served: dict[str, float] = {}
         self._lock = threading.Lock()
         self._look_now = threading.Event()
         self._stopping = False
-        begun = ledger.begun_groups()
-        self.begun = bool(begun)
+        self.begun = bool(ledger.begun_groups())
         """Whether groups are to be given out that somebody has begun."""
-        self._interrupted = self._parts(begun)
         self._held = ledger.held()
         self.full = self._held >= max_held
         """Whether so many events are held that no more are to be consumed."""
@@ -100,7 +98,8 @@ class Gatherer:
 
     def look(self, work_on: Callable[[list[Delivery]], bool]) -> float:
         """Have every group worked on that is due now; seconds until the next look."""
-        for part in self._interrupted:
+        # Only this thread works on groups: what is begun now a process left that died, or another one has in hand.
+        for part in self._parts(self._ledger.begun_groups()):
             if not self._give_out(part, "begun before", work_on):
                 return _LOOK_EVERY
         while (found := self._first_due() or self._empty_group()) is not None:
@@ -137,16 +136,20 @@ class Gatherer:
         return None
 
     def _empty_group(self) -> tuple[list[Entry], str] | None:
-        """What stands for a cut-off before which nothing arrived, if one is wanted and there was none yet."""
+        """What stands for a cut-off at which nothing is left to be cut, if one is wanted and there was none yet."""
         now = self._clock()
         cut_off = self._gathering.last_cut_off(now) if self._gathering.empty == "file" else None
-        if cut_off is None or cut_off == self._served:
+        if cut_off is None:
             return None
+        asked = False
         for kind in self._most_attempts:
+            if self._served.get(kind) == cut_off or self._ledger.at_work_from_before(kind, cut_off):
+                continue
             if self._ledger.idle_over(kind, cut_off):
                 self._ledger.claim([cut_off_request(self._adaptor, kind, cut_off)], cut_off - BEFORE)
-        self._served = cut_off
-        return self._first_due()
+                asked = True
+            self._served[kind] = cut_off
+        return self._first_due() if asked else None
 
     def _age(self, mark: tuple[str, float], now: float) -> float:
         """Seconds that the first event has waited; a clock that was put back cannot make it wait longer."""

@@ -308,6 +308,13 @@ class Ledger(Journal, OwedLedger, Protocol):
         """
         ...
 
+    def at_work_from_before(self, type: str, cut_off: float) -> bool:
+        """Whether events of this type from before a cut-off may yet have their effect, or are for a person since.
+
+        As long as that is so it is open whether there is anything to be done at that cut-off.
+        """
+        ...
+
     def begun_groups(self) -> list[Entry]:
         """The events that somebody has begun and whose messages are here, in order of arrival."""
         ...

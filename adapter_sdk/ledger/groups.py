@@ -46,3 +46,14 @@ def idle_over(rows: Rows, adaptor: str, type: str, cut_off: float) -> bool:
     known = "SELECT 1 FROM adaptor_ledger WHERE adaptor = :adaptor AND received_at < :cut_off"
     since = f"{known} AND {ENDED} AND state = 'applied' AND type = :type AND updated_at >= :cut_off LIMIT 1"
     return not rows.fetch(since, values) and bool(rows.fetch(f"{known} LIMIT 1", values))
+
+
+def at_work_from_before(rows: Rows, adaptor: str, type: str, cut_off: float) -> bool:
+    """Whether events of a type from before a cut-off may yet have their effect, or are for a person since."""
+    open_doubt = "(state <> 'in doubt' OR due_at IS NOT NULL OR updated_at >= :cut_off)"
+    found = rows.fetch(
+        f"SELECT 1 FROM adaptor_ledger WHERE adaptor = :adaptor AND {IN_LINE} AND state <> 'dead' AND {open_doubt} "
+        "AND type = :type AND received_at < :cut_off LIMIT 1",
+        {"adaptor": adaptor, "type": type, "cut_off": cut_off},
+    )
+    return bool(found)

@@ -233,6 +233,11 @@ class SqlLedger:
         with self.database.transaction() as rows:
             return groups.idle_over(rows, self.adaptor, type, cut_off)
 
+    def at_work_from_before(self, type: str, cut_off: float) -> bool:
+        """Whether events of this type from before a cut-off may yet have their effect, or are for a person since."""
+        with self.database.transaction() as rows:
+            return groups.at_work_from_before(rows, self.adaptor, type, cut_off)
+
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
         """Entries in these states, oldest change first."""
         names = {f"state{index}": str(state) for index, state in enumerate(states)}

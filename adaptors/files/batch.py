@@ -20,8 +20,8 @@ class Batch:
     have together as the ledger keeps them; a file that would still be larger than that becomes several. `after` is
     seconds since the first event arrived. `at` is a daily cut-off, by the clocks and on the days of `day`: what arrived
     before it does not share a file with what came later. One of `after` and `at` must be given, so that no event waits
-    for ever. Where nothing arrived before a cut-off there is no file, or with `empty="file"` one that the handler makes
-    of an empty list. Raises ConfigError with every fault.
+    for ever. Where nothing is left to be cut at a cut-off there is no file, or with `empty="file"` one that
+    the handler makes of an empty list. Raises ConfigError with every fault.
     """
 
     count: int = 1000

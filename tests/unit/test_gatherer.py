@@ -192,6 +192,35 @@ class TestEmpty:
         assert desk.look() == []
         assert self.opened(desk, 30) == []
 
+    @pytest.mark.parametrize(("end", "empty"), [(State.APPLIED, False), (State.DEAD, True)])
+    def test_nothing_of_it_while_something_is_left(self, desk: Desk, end: State, empty: bool) -> None:
+        """Events whose group failed may yet be in the file of the cut-off: an empty one is made if they end without."""
+        desk.now = START + 17 * 3600
+        desk.arrive("a")
+        desk.end = None
+        assert self.opened(desk, 18) == [["a"]]
+        entry = desk.ledger.get(Key("/s", "a"))
+        assert entry is not None
+        desk.record([entry], State.WAITING, due_in=60)
+        desk.end = end
+        assert desk.look() == []
+        desk.passes(60)
+        first, *others = desk.look()
+        assert first == ["a"]
+        assert [group[0].startswith("cut-off") for group in others] == [True] * empty
+        assert desk.look() == []
+
+    def test_a_doubt_holds_back_no_later_one(self, desk: Desk) -> None:
+        """What waits for a person may be the file of its own cut-off, and is not that of the next."""
+        desk.now = START + 17 * 3600
+        desk.arrive("a")
+        desk.end = State.IN_DOUBT
+        assert self.opened(desk, 18) == [["a"]]
+        assert self.opened(desk, 19) == []
+        desk.end = State.APPLIED
+        ((later,),) = self.opened(desk, 42)
+        assert later.startswith("cut-off 1970-01-13T18:00:00Z")
+
     def test_nothing_of_it_in_the_beginning(self, desk: Desk) -> None:
         """A new adaptor, that has not had any event, owes nothing for the cut-offs before it."""
         assert self.opened(desk, 20) == []
@@ -307,6 +336,19 @@ class TestAfterADeath:
         desk.end = State.APPLIED
         desk.open(batch)
         assert desk.look() == [["a", "b", "c"]]
+
+    def test_what_another_has_in_hand_is_looked_at_again(self, desk: Desk) -> None:
+        """A group that was begun by a process that still lives is begun again once that one has died."""
+        batch = Batch(count=2, after=900)
+        desk.arrive("a", "b")
+        assert self.dies(desk, batch) == [["a", "b"]]
+        desk.end = State.APPLIED
+        desk.open(batch)
+        assert desk.gatherer is not None
+        desk.gatherer.look(lambda _: True)  # in other hands: nothing of it is claimed
+        assert desk.states() == {State.CLAIMED: 2}
+        assert desk.look() == [["a", "b"]]
+        assert desk.look() == []
 
     def test_what_is_noted_stays_together(self, desk: Desk) -> None:
         """Events of which a family has noted something are given out as one, however often the process died."""
