@@ -14,14 +14,14 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, LedgerError, TransientError
 from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
-from adapter_sdk.ledger.base import ClaimLost, Journal, Reply, State
+from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
 from adaptors.files.drop import Drop
 from adaptors.files.errors import FormatError
 from adaptors.files.failures import translate
 from adaptors.files.form import Form
 from adaptors.files.markers import FileContent
 from adaptors.files.release import Release
-from adaptors.files.staging import Parcel, Staged, stage
+from adaptors.files.staging import Parcel, Staged, discard, stage, sweep_number
 from adaptors.files.targets.base import Folder
 
 _SEQUENCE = "drop"
@@ -123,7 +123,9 @@ class BatchFiles:
         if drop.content is None:
             return _File(claims, replies, None, 0)
         contents = self._form.markers.contents_of(FileContent(drop.content, drop.records), name)
-        return _File(claims, replies, Parcel(f"{self._form.adaptor}-{number}", contents), len(drop.content))
+        # What another process, that has lost its claims since, stages under this number must not take this one's place.
+        key = f"{self._form.adaptor}-{number}-{claims[0].token[:8]}"
+        return _File(claims, replies, Parcel(key, contents), len(drop.content))
 
     def _without_guilty(
         self, claims: Sequence[Claim], number: int, error: Exception, outcomes: dict[Key, Outcome]
@@ -176,11 +178,11 @@ class BatchFiles:
         evidence = staged.evidence()
         try:
             with journal.transaction() as transaction:
-                if transaction.next_number(_SEQUENCE) != number:
-                    raise LedgerError(f"another process has taken the number {number} of this adaptor's files")
+                _take(number, transaction)
                 for claim, replies in zip(file.claims, file.replies, strict=True):
                     transaction.note(claim.key, claim.token, State.STAGED, evidence, replies)
         except ClaimLost as lost:
+            discard(staging, [one.name for one in file.parcel.files()])
             raise LedgerError(f"another process works with the ledger of this adaptor: {lost}") from lost
         for claim, replies in zip(file.claims, file.replies, strict=True):
             claim.evidence, claim.replies = evidence, replies
@@ -200,6 +202,8 @@ class BatchFiles:
                 outcomes[claim.key] = Applied(claim.replies)
             else:
                 outcomes[claim.key] = Failed(error if isinstance(error, InDoubt) else _unavailable(error))
+        for staged in (staged for staged, error in errors.items() if error is None):
+            sweep_number(staging, self._form.adaptor, staged)
         blocked = [error for error in errors.values() if error is not None and not isinstance(error, InDoubt)]
         if blocked:  # the next number must not become visible before this one
             raise _unavailable(blocked[0])
@@ -207,6 +211,12 @@ class BatchFiles:
 
 class _NotTaken(Exception):
     """Rolls a transaction back that only asked for the next number."""
+
+
+def _take(number: int, transaction: JournalTransaction) -> None:
+    """Take the number that was next when the file was made. Raises ClaimLost if another process has."""
+    if transaction.next_number(_SEQUENCE) != number:
+        raise ClaimLost(f"the number {number} of its files is taken")
 
 
 def _handler(claim: Claim) -> str:

@@ -5,6 +5,7 @@ nothing but a release takes a noted file away, and why the folder has an identit
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ from adaptors.files.failures import translate
 from adaptors.files.targets.base import WRITING, Folder, NewFile
 
 _LEFT_OVER = 3600.0  # seconds after which a half-written file is nobody's any more
+# How the staged name of a file of many events goes on after its number: by the claim it was made under, and its index.
+_OF_A_CLAIM = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,16 @@ def discard(staging: Folder, names: Iterable[str]) -> None:
 
 def sweep(staging: Folder, adaptor: str) -> None:
     """Delete what a crash left half-written for this adaptor, over an hour ago."""
-    for name, age in list(staging.half_written(f".{adaptor}-")):
-        if age > _LEFT_OVER:
-            with suppress(FileNotFoundError):
-                staging.remove(name)
+    left = [name for name, age in staging.names(f".{adaptor}-") if name.endswith(WRITING) and (age or 0) > _LEFT_OVER]
+    discard(staging, left)
+
+
+def sweep_number(staging: Folder, adaptor: str, noted: Staged) -> None:
+    """Delete what else was staged under the number of a file of many events: once that is noted nobody can note it."""
+    prefix = f".{adaptor}-{noted.number}-"
+    ours = {file.staged for file in noted.files}
+    others = [name for name, _ in staging.names(prefix) if _OF_A_CLAIM.fullmatch(name, len(prefix))]
+    discard(staging, [name for name in others if name not in ours])
 
 
 def probe(staging: Folder) -> None:

@@ -18,9 +18,11 @@ from adapter_sdk import (
     TransientError,
     handles,
 )
+from adapter_sdk.errors import AdaptorError, LedgerError
 from adapter_sdk.family import Applied, Outcome
 from adaptors.files import Batch, Drop, FileDropAdaptor, FormatError, Marker
 from adaptors.files.release import Release
+from adaptors.files.staging import stage
 from tests.file_drops import MakePlace, Note, error_of, places
 from tests.file_servers import on_sftp
 from tests.services.run import Run
@@ -208,9 +210,28 @@ def test_a_file_that_was_not_noted_is_made_anew(make_place: MakePlace, monkeypat
         patched.setattr("adaptors.files.batch_files.Staged.of", die)
         with pytest.raises(Killed):
             place.apply(*notes("a", "b"))
-    assert place.staged() == [".note-batches-1.0"]
+    assert len(place.staged()) == 1
     assert kinds(place.apply(*notes("a", "b", "c"))) == ["Applied"] * 3
     assert place.dropped() == {"NOTES01.TXT": "1:a,b,c"}
+    assert place.staged() == []
+
+
+def test_who_wakes_too_late_changes_no_noted_file(make_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was held up while it staged a file, and has lost its events, leaves the file of the next alone."""
+    place = make_place(NoteBatches)
+    (place.drop / "NOTES01.TXT").write_text("another's")
+
+    def held_up(*staging_and_parcels: Any) -> list[AdaptorError | None]:
+        monkeypatch.undo()
+        assert [type(error_of(one)) for one in place.apply(*notes("c", "d"))] == [BackendUnavailable] * 2
+        return stage(*staging_and_parcels)
+
+    monkeypatch.setattr("adaptors.files.batch_files.stage", held_up)
+    with pytest.raises(LedgerError, match="the number 1 of its files is taken"):
+        place.apply(*notes("a", "b"))
+    (place.drop / "NOTES01.TXT").unlink()
+    assert kinds(place.apply(*notes("c", "d"))) == ["Applied"] * 2
+    assert place.dropped() == {"NOTES01.TXT": "1:c,d"}
     assert place.staged() == []
 
 

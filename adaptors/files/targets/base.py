@@ -91,8 +91,8 @@ class Folder(Protocol):
         """Whether the path still leads to this folder: it was neither deleted nor mounted over."""
         ...
 
-    def half_written(self, prefix: str) -> Iterator[tuple[str, float]]:
-        """Names with this prefix that end in `WRITING`, with the seconds since something was written there."""
+    def names(self, prefix: str) -> Iterator[tuple[str, float | None]]:
+        """Names with this prefix, with the seconds since something was written there; None if that is not told."""
         ...
 
 

@@ -136,9 +136,9 @@ class LocalFolder:
         except FileNotFoundError:
             return False
 
-    def half_written(self, prefix: str) -> Iterator[tuple[str, float]]:
+    def names(self, prefix: str) -> Iterator[tuple[str, float | None]]:
         for name in os.listdir(self.descriptor):  # noqa: PTH208  # pathlib cannot list a descriptor
-            if name.startswith(prefix) and name.endswith(WRITING):
+            if name.startswith(prefix):
                 with suppress(FileNotFoundError):
                     yield name, time.time() - os.stat(name, dir_fd=self.descriptor).st_mtime
 

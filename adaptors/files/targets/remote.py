@@ -106,10 +106,10 @@ class RemoteFolder:
     def in_place(self) -> bool:
         return self._session.is_folder(self._folder)
 
-    def half_written(self, prefix: str) -> Iterator[tuple[str, float]]:
+    def names(self, prefix: str) -> Iterator[tuple[str, float | None]]:
         for name, _, changed in self._session.files(self._folder):
-            if name.startswith(prefix) and name.endswith(WRITING) and changed is not None:
-                yield name, time.time() - changed
+            if name.startswith(prefix):
+                yield name, None if changed is None else time.time() - changed
 
     def overwrites(self) -> bool:
         """Whether the server renames a file over another, found out with two files of our own."""
