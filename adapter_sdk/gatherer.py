@@ -18,6 +18,7 @@ from adapter_sdk.ledger.base import Entry, Ledger
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
+from adapter_sdk.waits import Waits
 from adapter_sdk.work import FromLedger
 
 log = structlog.get_logger("adaptor")
@@ -58,6 +59,7 @@ class Gatherer:
         self._on_pressure = on_pressure
         self._clock = clock
         self._monotonic = monotonic
+        self._waits = Waits(clock, monotonic)
         self._first_seen: dict[tuple[str, float], float] = {}
         self._served: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -102,6 +104,9 @@ class Gatherer:
         for part in self._parts(self._ledger.begun_groups()):
             if not self._give_out(part, "begun before", work_on):
                 return _LOOK_EVERY
+        for settled in self._settled():
+            if not self._give_out(settled, "in doubt", work_on):
+                return _LOOK_EVERY
         while (found := self._first_due() or self._empty_group()) is not None:
             entries, why = found
             if not self._give_out(entries, why, work_on):
@@ -120,6 +125,16 @@ class Gatherer:
                 self._on_trouble(error)
                 return
             self._look_now.wait(pause)
+
+    def _settled(self) -> Iterator[list[Entry]]:
+        """The doubts that have waited their time, as they are to be asked about."""
+        doubts = self._ledger.gathered_doubts()
+        self._waits.only(doubts)
+        settled = sorted((entry for entry in doubts if self._waits.left(entry) <= 0), key=_type)
+        for _, entries in groupby(settled, key=_type):
+            alike = list(entries)
+            for first in range(0, len(alike), self._gathering.count):
+                yield alike[first : first + self._gathering.count]
 
     def _first_due(self) -> tuple[list[Entry], str] | None:
         """The events of a group that is due, and why it is; None if none is."""
@@ -202,6 +217,10 @@ class Gatherer:
     def _press(self, full: bool) -> None:
         if full is not self.full:
             self._on_pressure()
+
+
+def _type(entry: Entry) -> str:
+    return entry.type
 
 
 def _arrival(entry: Entry) -> int:

@@ -17,6 +17,7 @@ from adapter_sdk.ordering import declared_order
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
+from adapter_sdk.waits import Waits
 from adapter_sdk.work import FromLedger
 
 log = structlog.get_logger("adaptor")
@@ -54,9 +55,8 @@ class Line:
         self._most_out = most_out
         self._on_trouble = on_trouble
         self._on_pressure = on_pressure
-        self._clock = clock
         self._out: set[Key] = set()
-        self._due: dict[tuple[Key, str], float] = {}
+        self._waits = Waits(clock)
         self._lock = threading.Lock()
         self._look_now = threading.Event()
         self._stopping = False
@@ -115,27 +115,16 @@ class Line:
         self._press(self._held >= (self._max_held * 0.9 if self.full else self._max_held))
         pause = _LOOK_EVERY
         firsts = self._ledger.next_in_line(self._past_dead, _FIRSTS)
-        self._due = {mark: due for mark, due in self._due.items() if mark in {_mark(entry) for entry in firsts}}
+        self._waits.only(firsts)
         for entry in firsts:
             if out >= self._most_out or self._stopping:
                 break
-            wait = self._wait(entry)
+            wait = self._waits.left(entry)
             if wait > 0:
                 pause = min(pause, wait)
             elif entry.key not in self._out:
                 out += self._give_out(entry)
         return pause
-
-    def _wait(self, entry: Entry) -> float:
-        """Seconds until an event is due. The clock is asked once, and a clock that was put back cannot delay it.
-
-        Nor can one that was put forward have a doubt asked for too early: that waits its time from the first look.
-        """
-        if entry.due_at is None:
-            return 0.0
-        planned = max(0.0, entry.due_at - entry.updated_at)
-        left = planned if entry.state is State.IN_DOUBT else min(max(0.0, entry.due_at - self._clock()), planned)
-        return self._due.setdefault(_mark(entry), time.monotonic() + left) - time.monotonic()
 
     def _give_out(self, first: Entry) -> int:
         # What has been tried before may fail again, and would only send back those behind it.
@@ -159,11 +148,6 @@ class Line:
     def _press(self, full: bool) -> None:
         if full is not self.full:
             self._on_pressure()
-
-
-def _mark(entry: Entry) -> tuple[Key, str]:
-    """A plan for a later attempt, which the next plan of the same event is not."""
-    return entry.key, entry.token
 
 
 _REMEDY = {"remedy": "see `adaptor dead list` and `adaptor doubt list` for what they wait behind"}

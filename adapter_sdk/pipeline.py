@@ -388,7 +388,7 @@ def _not_now(work: Work, claim: Claim, entry: Entry) -> Exception | None:
 
 
 def _has_settled(work: Work, entry: Entry) -> bool:
-    """Whether a doubtful event has waited out `settle`. The broker or the line has timed that: a clock may jump."""
+    """Whether a doubtful event has waited out `settle`. The broker, line or gatherer timed it: a clock may jump."""
     if isinstance(work.delivery.receipt, FromLedger):
         return entry.state is State.IN_DOUBT
     return attempts_of(work.delivery.message.headers) == entry.attempts - 1

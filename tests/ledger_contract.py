@@ -490,8 +490,7 @@ class LedgerContract(OwedContract):
             (State.WAITING, 60.0, 59.0, False),
             (State.WAITING, 60.0, 60.0, True),
             (State.WAITING, 60.0, 2.0, True),  # before the change itself: the clock was put back
-            (State.IN_DOUBT, 60.0, 60.0, True),
-            (State.IN_DOUBT, 60.0, 2.0, False),
+            (State.IN_DOUBT, 60.0, 60.0, False),  # by itself, when it has settled
             (State.IN_DOUBT, None, 60.0, False),
             (State.DEAD, None, 60.0, False),
             (State.APPLIED, None, 60.0, False),
@@ -507,6 +506,17 @@ class LedgerContract(OwedContract):
         assert ledger.record([end], 3.0) == [True]
         assert ("shop.placed" in ledger.gathered(now)) is there
         assert bool(ledger.group("shop.placed", math.inf, now, 10)) is there
+
+    @pytest.mark.parametrize(
+        ("state", "due_at"), [(State.IN_DOUBT, 60.0), (State.IN_DOUBT, None), (State.WAITING, 60.0)]
+    )
+    def test_the_doubts_to_be_asked_about(self, ledger: SqlLedger, state: State, due_at: float | None) -> None:
+        """Each doubt that has a time is among them, whatever the time is now; what is for a person is not."""
+        self.gathers(ledger, "a")
+        ((_, entry),) = ledger.claim([request("a")], 3.0)
+        ledger.record([Record(key=entry.key, token=entry.token, state=state, message=ORIGINAL, due_at=due_at)], 3.0)
+        asked = state is State.IN_DOUBT and due_at is not None
+        assert [each.key.id for each in ledger.gathered_doubts()] == ["a"] * asked
 
     # --- order ---
 

@@ -319,6 +319,13 @@ class Ledger(Journal, OwedLedger, Protocol):
         """The events that somebody has begun and whose messages are here, in order of arrival."""
         ...
 
+    def gathered_doubts(self) -> list[Entry]:
+        """The events in doubt that are to be asked about and whose messages are here, in order of arrival.
+
+        How much of its time each has waited is for the caller to know: the clock may have jumped.
+        """
+        ...
+
     def find(self, states: Sequence[State], limit: int = 100) -> list[Entry]:
         """Entries in these states, oldest change first."""
         ...

@@ -10,8 +10,7 @@ from adapter_sdk.ledger.table import Table
 # What may be worked on at `:now`: all that is held, and retries whose time has come.
 _GATHERED = (
     f"{IN_LINE} AND message IS NOT NULL AND (state = 'held' "
-    "OR (state = 'waiting' AND (due_at IS NULL OR due_at <= :now OR updated_at > :now)) "
-    "OR (state = 'in doubt' AND due_at <= :now))"
+    "OR (state = 'waiting' AND (due_at IS NULL OR due_at <= :now OR updated_at > :now)))"
 )
 # What seems to have arrived over a day after `:now` came when the clock was wrong: it waits for no cut-off to come.
 _ARRIVED = "CASE WHEN received_at > :now + 86400 THEN 0 ELSE received_at END"
@@ -38,6 +37,12 @@ def group(table: Table, type: str, before: float, now: float, limit: int) -> lis
 def begun(table: Table) -> list[Entry]:
     """The events that somebody has begun and whose messages are here, in order of arrival."""
     return table.select(f"{_BEGUN} ORDER BY arrival", {})
+
+
+def doubts(table: Table) -> list[Entry]:
+    """The events in doubt that are to be asked about and whose messages are here, in order of arrival."""
+    asked = f"{IN_LINE} AND message IS NOT NULL AND state = 'in doubt' AND due_at IS NOT NULL"
+    return table.select(f"{asked} ORDER BY arrival", {})
 
 
 def idle_over(rows: Rows, adaptor: str, type: str, cut_off: float) -> bool:

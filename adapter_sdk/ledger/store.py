@@ -228,6 +228,11 @@ class SqlLedger:
         with self._table() as table:
             return groups.begun(table)
 
+    def gathered_doubts(self) -> list[Entry]:
+        """The events in doubt that are to be asked about and whose messages are here, in order of arrival."""
+        with self._table() as table:
+            return groups.doubts(table)
+
     def idle_over(self, type: str, cut_off: float) -> bool:
         """Whether the ledger knows events from before a cut-off, and has since applied none of them of this type."""
         with self.database.transaction() as rows:

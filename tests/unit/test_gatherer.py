@@ -296,6 +296,25 @@ def test_a_retry_goes_with_the_next_group(desk: Desk) -> None:
     assert desk.look() == [["a", "b"]]
 
 
+@pytest.mark.parametrize("jump", [-DAY, 0.0, DAY])
+def test_a_doubt_is_asked_about_when_it_has_settled(desk: Desk, jump: float) -> None:
+    """A doubt waits its time, however the clock jumps, and goes with no event that is not in doubt."""
+    desk.open(Batch(count=2, after=10 * DAY))
+    desk.end = None
+    desk.arrive("a", "b")
+    desk.look()
+    desk.end = State.APPLIED
+    desk.record([entry for name in "ab" if (entry := desk.ledger.get(Key("/s", name)))], State.IN_DOUBT, due_in=60)
+    desk.arrive("c")
+    assert desk.look() == []
+    desk.now += jump
+    desk.monotonic += 59
+    assert desk.look() == []
+    desk.monotonic += 1
+    assert desk.look() == [["a", "b"]]
+    assert desk.states() == {State.APPLIED: 2, State.HELD: 1}
+
+
 def test_a_dead_letter_that_is_replayed(desk: Desk) -> None:
     """A dead letter that a person puts back to work is gathered again."""
     desk.open(Batch(count=1, after=900))
