@@ -244,6 +244,30 @@ def test_a_bug_in_the_totals_keeps_no_later_file_waiting(site: Site, monkeypatch
         wait(lambda: len(site.error()) == 4, "the next file was not looked at")
 
 
+@pytest.mark.parametrize(("first", "expected"), [(confirmations(("1", 1)), ["1", "2"]), (BAD, ["2"])])
+def test_what_takes_the_name_of_a_file_that_is_worked_on_is_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch, first: bytes, expected: list[str]
+) -> None:
+    """It is not put away in place of what was read, good or bad."""
+    read, second = LocalFolder.read, confirmations(("2", 2))
+
+    def replaced(self: LocalFolder, name: str) -> bytes:
+        data = read(self, name)
+        if data == first:
+            site.deliver(name, second)
+        return data
+
+    monkeypatch.setattr(LocalFolder, "read", replaced)
+    with running(Warehouse, site) as harness, capture_logs() as lines:
+        order(harness, "1", "2")
+        site.deliver("CONF1.DAT", first)
+        assert [reply.order_id for reply in replies(harness, len(expected))] == expected
+        wait(site.done, "the file was not taken away")
+    assert (site.answers / "done" / "CONF1.DAT").read_bytes() == second
+    assert (site.done(), site.error()) == (["CONF1.DAT"], [])
+    assert len(said(lines, "answer file replaced")) == 1
+
+
 def test_done_files_can_be_deleted(site: Site) -> None:
     """Then nothing is left of them."""
     with running(Warehouse, site, done_files="delete") as harness:

@@ -1,5 +1,6 @@
 """Receiving: looks for answer files, has their answers completed, and only then takes the files away."""
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -117,14 +118,16 @@ class Receiving:
             log.exception("answer file not readable", file=name)
             reading = Reading(faults=[fault_of_file(name, "file", f"reading it failed, which is a bug: {error!r}")])
         if reading.faults or (reading.bad and not apart):
-            self._reject(whole, reading, places)
+            if not _replaced(name, data, places.inbox):
+                self._reject(whole, reading, places)
             return
         completions = self._completing.complete(name, data, form.spec, reading.good, answers)
         if completions[Completion.EARLY]:
             return  # what it answers may not be recorded yet
         if reading.bad:
             self._set_apart(name, reading.bad, places)
-        self._put_away(name, form, places, places.done)
+        if not _replaced(name, data, places.inbox):
+            self._put_away(name, form, places, places.done)
         counts = {kind.value: number for kind, number in completions.items()}
         log.info("answer file taken", file=name, records=len(reading.good), **counts)
 
@@ -203,6 +206,14 @@ class Receiving:
             self._ready = True
         with self._target.others([self._inbox, self._done, self._error]) as folders:
             yield _Places(*folders)
+
+
+def _replaced(name: str, data: bytes, inbox: Folder) -> bool:
+    """Whether other bytes than those that were read have this name now, which the next look reads."""
+    if inbox.digest(name) == (len(data), hashlib.sha256(data).hexdigest()):
+        return False
+    log.warning("answer file replaced", file=name)
+    return True
 
 
 def _report(faults: Sequence[Fault], kept: str, action: str) -> bytes:
