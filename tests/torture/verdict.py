@@ -14,6 +14,8 @@ LONGEST_SILENCE = 30.0
 """Seconds after a fault within which work has to go on."""
 LARGEST = 300
 """MiB that no adaptor process may exceed."""
+# How often an event may be called once more because another one ended the transaction that they shared: it is rare.
+_CALLED_AGAIN = 3
 
 
 @dataclass(slots=True)
@@ -168,8 +170,7 @@ def _judge_the_rest(evidence: Evidence, complaints: Complaints) -> None:
         if row.unsent:
             complaints.add("messages left in the ledger", event)
     for event, tries in evidence.tries.items():
-        # What fails among others is called once more by itself, to see whether it is its own fault.
-        if tries > 2 * (len(DELAYS) + 1):
+        if tries > len(DELAYS) + 1 + _CALLED_AGAIN:
             complaints.add("called more often than the retry policy allows", f"{event}, {tries} times")
     for status in evidence.own_ends:
         complaints.add("an adaptor ended by itself, or not with 0", f"status {status}")
