@@ -29,6 +29,9 @@ from tests.services.waiting import wait_until
 
 QUICK = RetrySettings(immediate=0, pause=0, delays=(0.1, 0.2))
 
+SPECTATOR = "spectator"
+"""The name under which a test itself looks into the database, so that it can be told from the adaptors."""
+
 
 class Placed(EventData, type="shop.placed"):
     order_id: str
@@ -155,7 +158,7 @@ def shop(fresh_rabbitmq: Broker) -> Iterator[Shop]:
 @pytest.fixture
 def stock(fresh_pg_url: str) -> Iterator[Engine]:
     """The stock's database, with the ledger installed."""
-    engine = create_engine(fresh_pg_url, poolclass=NullPool)
+    engine = create_engine(fresh_pg_url, poolclass=NullPool, connect_args={"application_name": SPECTATOR})
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE picks (id TEXT)"))
     yield engine
@@ -417,7 +420,7 @@ class TestTrouble:
         def throw_out(event: Event[Placed]) -> None:
             if event.id == "e-10" and BEHAVIOUR.calls.count("e-10") == 1:
                 with stock.connect() as connection:
-                    everybody = "pid <> pg_backend_pid() AND datname = current_database()"
+                    everybody = f"application_name <> '{SPECTATOR}' AND datname = current_database()"
                     connection.execute(
                         text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {everybody}")
                     )
