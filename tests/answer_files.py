@@ -10,7 +10,7 @@ from adapter_sdk import Event, EventData, Pending, handles
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adaptors.files import Drop, FileDropAdaptor, FixedWidth, Marker, Number, Text
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class PickOrdered(EventData, type="com.shop.pick.ordered"):

@@ -131,7 +131,7 @@ def at_work(folder: Path) -> Iterator[Runner]:
         thread = threading.Thread(target=runner.run)
         thread.start()
         try:
-            assert runner.wait_for(RunState.CONSUMING, 20), runner.trouble
+            assert runner.wait_for(RunState.CONSUMING, 60), runner.trouble
             yield runner
         finally:
             runner.stop()

@@ -89,7 +89,7 @@ class AdaptorHarness:
             where = f"exchange {message.exchange!r}, routing key {message.routing_key!r}"
             assert confirm is Confirm.CONFIRMED, f"{where}: {confirm.value}; the adaptor takes {self._taken_types()}"
 
-    def replies(self, count: int = 0, timeout: float = 10.0) -> list[Event[Any]]:
+    def replies(self, count: int = 0, timeout: float = 30.0) -> list[Event[Any]]:
         """All replies so far, in order, once there are at least `count`. AssertionError if `timeout` seconds pass."""
         self._wait(lambda: len(self._collected) >= count, timeout, f"{count} replies")
         return [self._typed(message) for message in self._collected]
@@ -98,7 +98,7 @@ class AdaptorHarness:
         """What the ledger knows of an event."""
         return self.ledger.get(event.key)
 
-    def wait_for(self, event: Event[EventData], state: State, timeout: float = 10.0) -> Entry:
+    def wait_for(self, event: Event[EventData], state: State, timeout: float = 30.0) -> Entry:
         """Wait until the ledger has an event in this state: its entry. AssertionError after `timeout` seconds."""
         found: list[Entry] = []
 
@@ -111,7 +111,7 @@ class AdaptorHarness:
         self._wait(there, timeout, f"{event.id} {state}")
         return found[0]
 
-    def wait_until_settled(self, timeout: float = 10.0) -> None:
+    def wait_until_settled(self, timeout: float = 30.0) -> None:
         """Wait until all that was published has ended: applied, dead letter, in doubt for a person, or passed over.
 
         An event that waits for another attempt has not ended; one of an ordered adaptor that is held behind another has

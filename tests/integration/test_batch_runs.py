@@ -107,7 +107,7 @@ def start(fresh_rabbitmq: Broker, tmp_path: Path, drop: Path) -> Iterator[Start]
         thread = threading.Thread(target=running.run)
         started.append((running, thread))
         thread.start()
-        assert running.wait_for(state, 20), f"{running.state}: {running.trouble}"
+        assert running.wait_for(state, 60), f"{running.state}: {running.trouble}"
         return running
 
     yield begin
@@ -184,10 +184,10 @@ def test_a_name_that_is_taken_pauses_the_adaptor(publish: Publish, start: Start,
     (drop / "NOTES0001.TXT").write_text("another's")
     publish("a", "b")
     runner = start(Impatient)
-    assert runner.wait_for(RunState.PAUSED, 20)
+    assert runner.wait_for(RunState.PAUSED, 60)
     wait_until(lambda: runner.trouble is not None and "already holds a file" in str(runner.trouble))
     (drop / "NOTES0001.TXT").unlink()
-    wait_until(lambda: runner.ledger.counts() == {State.APPLIED: 2}, timeout=30)
+    wait_until(lambda: runner.ledger.counts() == {State.APPLIED: 2})
     assert lines(drop) == [["a", "b"]]
 
 

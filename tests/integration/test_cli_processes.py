@@ -76,7 +76,7 @@ def run(folder: Path, fresh_pg_url: str) -> Iterator[Run]:
     command = [sys.executable, "-c", "from adapter_sdk.cli import main; main()", "sql", "install"]
     subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     started = Run(folder)
-    wait_until(lambda: started.consuming() == 2, 20)
+    wait_until(lambda: started.consuming() == 2)
     yield started
     started.popen.kill()
     started.popen.wait()
@@ -95,7 +95,7 @@ def test_both_work_and_both_stop(run: Run, fresh_rabbitmq: Broker) -> None:
     """Events are shared out among two processes; SIGTERM ends both in good order, and the exit status is 0."""
     ids = [f"e{number}" for number in range(100)]
     publish(fresh_rabbitmq, *ids)
-    wait_until(lambda: len(list(run.folder.glob("*.done"))) == len(ids), 20)
+    wait_until(lambda: len(list(run.folder.glob("*.done"))) == len(ids))
     assert len(run.workers()) == 2
     run.popen.send_signal(signal.SIGTERM)
     assert run.popen.wait(20) == 0
@@ -105,10 +105,10 @@ def test_both_work_and_both_stop(run: Run, fresh_rabbitmq: Broker) -> None:
 def test_one_that_dies_is_started_again(run: Run, fresh_rabbitmq: Broker) -> None:
     """A killed process is told of and replaced; the other has gone on."""
     publish(fresh_rabbitmq, *(f"a{number}" for number in range(40)))
-    wait_until(lambda: len(run.workers()) == 2, 20)
+    wait_until(lambda: len(run.workers()) == 2)
     victim = min(run.workers())
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: run.consuming() == 3, 30)
+    wait_until(lambda: run.consuming() == 3)
     (line,) = [json.loads(line) for line in run.log.read_text().splitlines() if '"process ended"' in line]
     assert (line["process"], line["status"]) == (victim, -signal.SIGKILL)
 

@@ -47,7 +47,7 @@ class Process:
 
     def says(self, part: str) -> "Process":
         """Wait until this is in the log."""
-        wait_until(lambda: part in self.log.read_text(), 20)
+        wait_until(lambda: part in self.log.read_text())
         return self
 
     def signalled(self, number: int) -> "Process":

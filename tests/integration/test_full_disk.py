@@ -83,7 +83,7 @@ class Scene:
 
     def says(self, *parts: str) -> None:
         """Wait until a line of the log holds all of these."""
-        wait_until(lambda: any(all(part in line for part in parts) for line in self.log()), 30)
+        wait_until(lambda: any(all(part in line for part in parts) for line in self.log()))
 
     def log(self) -> list[str]:
         """What the adaptor has said."""
@@ -96,7 +96,7 @@ class Scene:
 
     def all_are_answered(self) -> None:
         """Wait until everything that was sent is done, as the replies say."""
-        wait_until(lambda: len(self.replies) == len(self.sent), 40)
+        wait_until(lambda: len(self.replies) == len(self.sent))
 
     def stop(self) -> None:
         """As on SIGTERM; it ends in good order."""

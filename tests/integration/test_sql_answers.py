@@ -140,7 +140,7 @@ def left(engine: Engine) -> list[int]:
 
 def wait_until(harness: AdaptorHarness, condition: Callable[[], object]) -> None:
     """Wait for it, as the harness does."""
-    harness._wait(lambda: bool(condition()), 15.0, "the condition")
+    harness._wait(lambda: bool(condition()), 60.0, "the condition")
 
 
 def reserved(order: str) -> Event[Reserved]:

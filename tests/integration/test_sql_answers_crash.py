@@ -165,7 +165,7 @@ def ids(*orders: str, more: str = "") -> set[str]:
 def run(process: AdaptorProcess, until: Callable[[], object]) -> None:
     """Let it run until then, and end in good order."""
     try:
-        wait_until(until, 30)
+        wait_until(until)
     finally:
         process.stop()
 

@@ -100,10 +100,10 @@ def test_nothing_outlives_a_torture_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         try:
             # The torture itself, its warehouse with a supervisor, a broker with another, and two adaptors.
-            wait_until(lambda: len(list(_processes_of(folder))) >= 6, 60.0)
+            wait_until(lambda: len(list(_processes_of(folder))) >= 6)
         finally:
             running.kill()
-    wait_until(lambda: not list(_processes_of(folder)), 30.0)
+    wait_until(lambda: not list(_processes_of(folder)))
 
 
 def test_the_same_seed_gives_the_same_events_and_faults() -> None:

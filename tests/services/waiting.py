@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10.0, *, interval: float = 0.02) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60.0, *, interval: float = 0.02) -> T:
     """Calls `condition` every `interval` seconds until it answers something true, and returns that.
 
     Raises TimeoutError, naming the condition and its last answer, after `timeout` seconds.

@@ -112,7 +112,7 @@ def running(**runner: Any) -> Iterator[AdaptorHarness]:
 
 def wait_until(harness: AdaptorHarness, condition: Callable[[], object]) -> None:
     """Wait for it, as the harness does."""
-    harness._wait(lambda: bool(condition()), 10.0, "the condition")
+    harness._wait(lambda: bool(condition()), 60.0, "the condition")
 
 
 def picks(harness: AdaptorHarness, count: int) -> list[Event[Any]]:
