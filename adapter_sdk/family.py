@@ -163,17 +163,28 @@ class Family(ABC, Generic[HandleT]):
             return Failed(error)
 
     def _settle_doubt(self, claim: Claim, journal: Journal) -> tuple[Reply, ...]:
+        replies = self.ask(claim)
+        if replies is not None:
+            return replies
         if claim.handler.verify is not None:
-            replies = self.verify(claim)
-            if replies is not None:
-                return replies
             self.forget_doubt(claim, journal)
             claim.in_doubt = False
             if claim.only_asks:
-                raise RetriesExhausted("`verify` says that the last attempt allowed was not applied")
-        elif not claim.handler.options.idempotent:
-            raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
+                raise RetriesExhausted
         return self.effect(claim, journal)
+
+    @final
+    def ask(self, claim: Claim) -> tuple[Reply, ...] | None:
+        """Whether a doubtful effect happened: the replies if it did, None if it may be made.
+
+        It may if `verify` says that it did not happen, or, where there is none, if it does no harm to make it again.
+        Raises what `verify` raises, and InDoubt where nobody can tell.
+        """
+        if claim.handler.verify is not None:
+            return self.verify(claim)
+        if not claim.handler.options.idempotent:
+            raise InDoubt("an earlier attempt ended after its request may have left, and the handler has no `verify`")
+        return None
 
     def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """What is left of the evidence when the doubtful effect is known not to have happened. Pure."""

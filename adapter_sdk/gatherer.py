@@ -127,14 +127,19 @@ class Gatherer:
             self._look_now.wait(pause)
 
     def _settled(self) -> Iterator[list[Entry]]:
-        """The doubts that have waited their time, as they are to be asked about."""
+        """The doubts that have waited their time, as they are to be asked about: together where noted together."""
         doubts = self._ledger.gathered_doubts()
         self._waits.only(doubts)
-        settled = sorted((entry for entry in doubts if self._waits.left(entry) <= 0), key=_type)
-        for _, entries in groupby(settled, key=_type):
-            alike = list(entries)
-            for first in range(0, len(alike), self._gathering.count):
-                yield alike[first : first + self._gathering.count]
+        together: dict[tuple[str, str], list[Entry]] = {}
+        for entry in doubts:
+            together.setdefault((entry.type, repr(entry.evidence or "")), []).append(entry)
+        for alike in together.values():
+            settled = [entry for entry in alike if self._waits.left(entry) <= 0]
+            if not alike[0].evidence:
+                for first in range(0, len(settled), self._gathering.count):
+                    yield settled[first : first + self._gathering.count]
+            elif len(settled) == len(alike):
+                yield alike
 
     def _first_due(self) -> tuple[list[Entry], str] | None:
         """The events of a group that is due, and why it is; None if none is."""
@@ -217,10 +222,6 @@ class Gatherer:
     def _press(self, full: bool) -> None:
         if full is not self.full:
             self._on_pressure()
-
-
-def _type(entry: Entry) -> str:
-    return entry.type
 
 
 def _arrival(entry: Entry) -> int:

@@ -19,6 +19,9 @@ class AttemptsUsedUp(PermanentError):
 class RetriesExhausted(PermanentError):
     """`verify` says that the last attempt allowed did not apply the event."""
 
+    def __init__(self, message: str = "`verify` says that the last attempt allowed was not applied") -> None:
+        super().__init__(message)
+
 
 class DeliveryLimit(PermanentError):
     """The broker gave the event up, or somebody put it where such events are."""

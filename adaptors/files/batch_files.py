@@ -1,20 +1,24 @@
 """Files of many events: one list for the handler, one file in the drop, and every event's row noted with it.
 
 Number, name, list and bytes of a file are fixed in one commit, after it is durable in staging and before it can be
-seen. Until then the list may still change; from then on the same bytes are dropped, whatever dies.
+seen. Until then the list may still change; from then on the same bytes are dropped, whatever dies. Where it is in doubt
+whether they were, and they may be dropped again, the file is made again as it was.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import attrgetter
 
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, LedgerError, TransientError
 from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
+from adapter_sdk.outcomes import RetriesExhausted
 from adaptors.files.drop import Drop
 from adaptors.files.errors import FormatError
 from adaptors.files.failures import translate
@@ -25,9 +29,13 @@ from adaptors.files.staging import Parcel, Staged, discard, stage, sweep_number
 from adaptors.files.targets.base import Folder
 
 _SEQUENCE = "drop"
+_HANDLER = attrgetter("handler.name")
 
 Call = Callable[[Sequence[Claim], Drop], list[tuple[Reply, ...]]]
 """Calls the handler of a list: the sealed replies of each of its events."""
+
+Ask = Callable[[Claim], tuple[Reply, ...] | None]
+"""Whether a doubtful effect happened: its replies, None if it may be made. Raises what keeps that from being told."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,24 +56,32 @@ class BatchFiles:
         form: Form,
         folders: Callable[[], AbstractContextManager[tuple[Folder, Folder]]],
         call: Call,
+        ask: Ask,
         *,
         gone_is_dropped: bool,
     ) -> None:
         self._form = form
-        self._largest = form.batch.bytes if form.batch else None
+        self._largest = (form.batch.bytes if form.batch else None) or sys.maxsize
         self._folders = folders
         self._call = call
+        self._ask = ask
         self._gone_is_dropped = gone_is_dropped
 
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
         """Drop what is staged already, then the files of the other events, by handler: one outcome per claim."""
         outcomes: dict[Key, Outcome] = {}
-        staged = [claim for claim in claims if Staged.read(claim.evidence)]
+        staged: list[Claim] = []
+        doubtful: dict[Staged, list[Claim]] = {}
+        for claim in claims:
+            if (noted := Staged.read(claim.evidence)) is not None:
+                (doubtful.setdefault(noted, []) if claim.in_doubt else staged).append(claim)
         try:
             with self._folders() as (staging, drop):
                 self._release(staged, staging, drop, outcomes)
+                for noted, together in doubtful.items():
+                    self._settle(noted, together, journal, staging, drop, outcomes)
                 fresh = [claim for claim in claims if claim.key not in outcomes]
-                for _, alike in groupby(sorted(fresh, key=_handler), key=_handler):
+                for _, alike in groupby(sorted(fresh, key=_HANDLER), key=_HANDLER):
                     self._make_files(list(alike), journal, staging, drop, outcomes)
         except LedgerError:
             raise
@@ -97,6 +113,60 @@ class BatchFiles:
             raise _NotTaken
         return number
 
+    # --- what is in doubt ---
+
+    def _settle(
+        self,
+        noted: Staged,
+        claims: Sequence[Claim],
+        journal: Journal,
+        staging: Folder,
+        drop: Folder,
+        outcomes: dict[Key, Outcome],
+    ) -> None:
+        """Settle the doubt whether these events' file was dropped. If all of them may be in it, it is made as it was.
+
+        Otherwise nothing is noted any more of those that may be applied. They have no outcome, and go into another.
+        """
+        missing = [claim for claim in claims if self._is_missing(claim, outcomes)]
+        whole = len(missing) == len(claims) and not any(claim.only_asks for claim in claims)
+        if whole and noted.number is not None and (file := self._as_it_was(missing, noted.number)) is not None:
+            self._stage(file, noted.number, staging, journal, again=True)
+            self._release(missing, staging, drop, outcomes)
+            return
+        with journal.transaction() as transaction:
+            for claim in missing:
+                transaction.note(claim.key, claim.token, State.CLAIMED, {})
+        for claim in missing:
+            claim.evidence, claim.in_doubt = {}, False
+            if claim.only_asks:
+                outcomes[claim.key] = Failed(RetriesExhausted())
+        discard(staging, [file.staged for file in noted.files])
+
+    def _is_missing(self, claim: Claim, outcomes: dict[Key, Outcome]) -> bool:
+        """Whether the doubtful effect may be made; if not, the event has its outcome then."""
+        try:
+            replies = self._ask(claim)
+        except (BackendUnavailable, LedgerError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the failure of a handler's `verify` is the outcome of its event
+            outcomes[claim.key] = Failed(error)
+        else:
+            if replies is None:
+                return True
+            outcomes[claim.key] = Applied(replies)
+        return False
+
+    def _as_it_was(self, claims: Sequence[Claim], number: int) -> _File | None:
+        """The file of these events under its number; None if the handler makes no such file of them any more."""
+        try:
+            file = self._make(claims, number)
+        except (BackendUnavailable, LedgerError):
+            raise
+        except Exception:  # noqa: BLE001 - whose failure it is turns out as they go into another file
+            return None
+        return file if file.parcel is not None and file.size <= self._largest else None
+
     # --- what the handler makes ---
 
     def _fitting(self, claims: Sequence[Claim], number: int, outcomes: dict[Key, Outcome]) -> _File | None:
@@ -107,7 +177,7 @@ class BatchFiles:
             except Exception as error:  # noqa: BLE001 - a handler's failure is the outcome of the event that it is about
                 claims = self._without_guilty(claims, number, error, outcomes)
                 continue
-            if self._largest is None or file.size <= self._largest:
+            if file.size <= self._largest:
                 return file
             if len(claims) == 1:
                 too_large = f"the file of this event alone has {file.size} bytes, and `bytes` is {self._largest}"
@@ -166,8 +236,11 @@ class BatchFiles:
 
     # --- from staging into the drop ---
 
-    def _stage(self, file: _File, number: int, staging: Folder, journal: Journal) -> None:
-        """Make a file durable, and fix in one commit its number, its name and whose it is."""
+    def _stage(self, file: _File, number: int, staging: Folder, journal: Journal, *, again: bool = False) -> None:
+        """Make a file durable, and fix in one commit its number, its name and whose it is.
+
+        One that is made `again` has taken its number before.
+        """
         assert file.parcel is not None  # only files with content come here
         [error] = stage(staging, [file.parcel])
         if error is not None:
@@ -178,14 +251,15 @@ class BatchFiles:
         evidence = staged.evidence()
         try:
             with journal.transaction() as transaction:
-                _take(number, transaction)
+                if not again:
+                    _take(number, transaction)
                 for claim, replies in zip(file.claims, file.replies, strict=True):
                     transaction.note(claim.key, claim.token, State.STAGED, evidence, replies)
         except ClaimLost as lost:
             discard(staging, [one.name for one in file.parcel.files()])
             raise LedgerError(f"another process works with the ledger of this adaptor: {lost}") from lost
         for claim, replies in zip(file.claims, file.replies, strict=True):
-            claim.evidence, claim.replies = evidence, replies
+            claim.evidence, claim.replies, claim.in_doubt = evidence, replies, False
         reach("files.noted")
 
     def _release(self, claims: Sequence[Claim], staging: Folder, drop: Folder, outcomes: dict[Key, Outcome]) -> None:
@@ -217,10 +291,6 @@ def _take(number: int, transaction: JournalTransaction) -> None:
     """Take the number that was next when the file was made. Raises ClaimLost if another process has."""
     if transaction.next_number(_SEQUENCE) != number:
         raise ClaimLost(f"the number {number} of its files is taken")
-
-
-def _handler(claim: Claim) -> str:
-    return claim.handler.name
 
 
 def _unavailable(error: Exception) -> BackendUnavailable:

@@ -98,22 +98,19 @@ class FileDropFamily(Family[Drop]):
         """Drop the file of one event. One in doubt comes here only when it may be dropped anew."""
         if claim.in_doubt and Staged.read(claim.evidence):
             self.forget_doubt(claim, journal)
-        [outcome] = self._outcomes([claim], journal)
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome.replies
+        [job] = self._run([claim], journal)
+        if job.error is not None:
+            raise job.error
+        return job.replies
 
     def apply(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
         """Drop the files of several events: their syncs, and their notes in the ledger, are shared."""
-        sure = iter(self._outcomes([claim for claim in claims if not claim.in_doubt], journal))
-        return [self.apply_one(claim, journal) if claim.in_doubt else next(sure) for claim in claims]
-
-    def _outcomes(self, claims: Sequence[Claim], journal: Journal) -> list[Outcome]:
-        if self._form.batch is None:
-            return [job.outcome() for job in self._run(claims, journal)]
-        gone_is_dropped = self._target.gone_is_dropped
-        files = BatchFiles(self._form, self._folders, self.call_together, gone_is_dropped=gone_is_dropped)
-        return files.apply(claims, journal)
+        if self._form.batch is not None:
+            gone_is_dropped = self._target.gone_is_dropped
+            files = BatchFiles(self._form, self._folders, self.call_together, self.ask, gone_is_dropped=gone_is_dropped)
+            return files.apply(claims, journal)
+        sure = iter(self._run([claim for claim in claims if not claim.in_doubt], journal))
+        return [self.apply_one(claim, journal) if claim.in_doubt else next(sure).outcome() for claim in claims]
 
     def without_doubt(self, evidence: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The file never reached the backend: of what was noted only the number of its name stays.

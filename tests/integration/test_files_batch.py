@@ -14,16 +14,18 @@ from adapter_sdk import (
     Event,
     EventData,
     InDoubt,
+    NotApplied,
     PermanentError,
     TransientError,
     handles,
 )
 from adapter_sdk.errors import AdaptorError, LedgerError
 from adapter_sdk.family import Applied, Outcome
+from adapter_sdk.ledger.base import Record, State
 from adaptors.files import Batch, Drop, FileDropAdaptor, FormatError, Marker
 from adaptors.files.release import Release
 from adaptors.files.staging import stage
-from tests.file_drops import MakePlace, Note, error_of, places
+from tests.file_drops import MakePlace, Note, Place, error_of, places
 from tests.file_servers import on_sftp
 from tests.services.run import Run
 
@@ -66,6 +68,42 @@ class Checked(NoteBatches):
 class Replacing(NoteBatches):
     name = "replacing-batches"
     exists = "replace"
+
+
+def write_all(events: list[Event[Note]], drop: Drop) -> None:
+    """All texts in one line; refuses `bad`."""
+    texts = [event.data.text for event in events]
+    if "bad" in texts:
+        raise PermanentError("bad")
+    drop.write_text(f"{drop.number}:" + ",".join(texts), encoding="ascii", records=len(texts))
+
+
+class Harmless(FileDropAdaptor, batch=Batch(count=100, after=900)):
+    """Before a backend that knows a file that it has had."""
+
+    name = "harmless-batches"
+    file_name = NoteBatches.file_name
+
+    @handles(idempotent=True)
+    def note(self, events: list[Event[Note]], drop: Drop) -> None:
+        write_all(events, drop)
+
+
+class Asking(FileDropAdaptor, batch=Batch(count=100, after=900)):
+    """Before a backend that can be asked: it has what says `there`, and cannot tell `who knows`."""
+
+    name = "asking-batches"
+    file_name = NoteBatches.file_name
+
+    @handles
+    def note(self, events: list[Event[Note]], drop: Drop) -> None:
+        write_all(events, drop)
+
+    @note.verify
+    def was_noted(self, event: Event[Note], drop: Drop) -> NotApplied | None:
+        if event.data.text == "who knows":
+            raise InDoubt("nobody knows")
+        return None if event.data.text == "there" else NotApplied()
 
 
 @pytest.fixture
@@ -269,6 +307,94 @@ class TestOnAServer:
             [InDoubt, InDoubt, True] if taken else [True] * 3
         )
         assert place.dropped() == {"NOTES02.TXT": "2:c"} | ({} if taken else {"NOTES01.TXT": "1:a,b"})
+
+    @staticmethod
+    def in_doubt(place: Place, monkeypatch: pytest.MonkeyPatch, *events: tuple[str, str]) -> dict[str, str]:
+        """Dead after the drop of these events, and the reader was quick: what it took. All are in doubt then."""
+        run = Release.run
+
+        def die(release: Release, parcels: Any) -> None:
+            run(release, parcels)
+            raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Release, "run", die)
+            with pytest.raises(Killed):
+                place.apply(*events)
+        taken = place.dropped()
+        for name in taken:
+            (place.drop / name).unlink()
+        claims = place.claim(*events)
+        assert [type(error_of(one)) for one in place.family.apply(claims, place.ledger)] == [InDoubt] * len(events)
+        doubts = [Record(key=claim.key, token=claim.token, state=State.CALLING) for claim in claims]
+        assert all(place.ledger.record(doubts, 0.0))
+        return taken
+
+    def test_a_file_that_may_come_twice_comes_as_it_was(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where it does no harm the file in doubt is made again: the same name, number and bytes."""
+        place = make_place(Harmless)
+        taken = self.in_doubt(place, monkeypatch, *notes("a", "b"))
+        assert kinds(place.apply(*notes("a", "b"), ("2", "c"))) == ["Applied"] * 3
+        assert place.dropped() == taken | {"NOTES02.TXT": "2:c"}
+        assert place.staged() == []
+
+    def test_two_files_in_doubt_come_as_they_were(self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Asked for together, the events of each go into their own file again, the earlier file first."""
+        place = make_place(Harmless)
+        taken = self.in_doubt(place, monkeypatch, ("0", "a"), ("1", "b"))
+        taken |= self.in_doubt(place, monkeypatch, ("2", "c"))
+        assert kinds(place.apply(("0", "a"), ("1", "b"), ("2", "c"))) == ["Applied"] * 3
+        assert place.dropped() == taken == {"NOTES01.TXT": "1:a,b", "NOTES02.TXT": "2:c"}
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_a_crash_while_it_is_made_again(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch, before: bool
+    ) -> None:
+        """Dead before or after the note of the second making: still that file, and no other."""
+        place = make_place(Harmless)
+        taken = self.in_doubt(place, monkeypatch, *notes("a", "b"))
+
+        def die(*_: Any) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr("adaptors.files.batch_files." + ("Staged.of" if before else "Release.run"), die)
+            with pytest.raises(Killed):
+                place.apply(*notes("a", "b"))
+        assert kinds(place.apply(*notes("a", "b"), ("2", "c"))) == ["Applied"] * 3
+        assert place.dropped() == taken | {"NOTES02.TXT": "2:c"}
+        assert place.staged() == []
+
+    def test_a_file_of_which_nothing_was_applied_comes_as_it_was(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """When `verify` says of each of its events that it was not applied, the file is made again as it was."""
+        place = make_place(Asking)
+        taken = self.in_doubt(place, monkeypatch, *notes("a", "b"))
+        assert kinds(place.apply(*notes("a", "b"), ("2", "c"))) == ["Applied"] * 3
+        assert place.dropped() == taken | {"NOTES02.TXT": "2:c"}
+
+    def test_a_file_of_which_a_part_was_applied_does_not_come_again(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its events that are known not to be applied go into another file; of those that nobody knows none does."""
+        place = make_place(Asking)
+        self.in_doubt(place, monkeypatch, *notes("a", "there", "b", "who knows"))
+        outcomes = place.apply(*notes("a", "there", "b", "who knows"))
+        assert kinds(outcomes) == ["Applied"] * 3 + ["nobody knows"]
+        assert place.dropped() == {"NOTES02.TXT": "2:a,b"}
+        assert kinds(place.apply(("3", "who knows"))) == ["nobody knows"]
+
+    def test_what_spoils_the_file_is_left_out_of_the_next(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file that the handler cannot make again becomes another one, of the events that it can be made of."""
+        place = make_place(Harmless)
+        self.in_doubt(place, monkeypatch, *notes("a", "b"))
+        assert kinds(place.apply(("0", "a"), ("1", "bad"))) == ["Applied", "bad"]
+        assert place.dropped() == {"NOTES02.TXT": "2:a"}
 
     def test_a_file_that_never_arrived_keeps_no_number(self, make_place: MakePlace) -> None:
         """When a person says of an event in doubt that its file never came, it goes into another, with a new number."""

@@ -296,6 +296,27 @@ def test_a_retry_goes_with_the_next_group(desk: Desk) -> None:
     assert desk.look() == [["a", "b"]]
 
 
+def test_doubts_about_one_file_are_asked_together(desk: Desk) -> None:
+    """Whose effect was noted together is given out together, whatever a group takes now, when the last has settled."""
+    desk.open(Batch(count=3, after=10 * DAY))
+    desk.end = None
+    desk.arrive("a", "b", "c", "d", "e")
+    entries = {name: entry for name in "abcde" if (entry := desk.ledger.get(Key("/s", name)))}
+    asked = [ClaimRequest(key=one.key, digest=one.digest, type=one.type) for one in entries.values()]
+    entries = {entry.key.id: entry for _, entry in desk.ledger.claim(asked, desk.now)}
+    with desk.ledger.transaction() as transaction:
+        for name, entry in entries.items():
+            transaction.note(entry.key, entry.token, State.STAGED, {"file": "one" if name in "abce" else "other"})
+    desk.record([entries[name] for name in "abcd"], State.IN_DOUBT, due_in=60)
+    desk.record([entries["e"]], State.IN_DOUBT, due_in=70)
+    assert desk.look() == []
+    desk.end = State.APPLIED
+    desk.passes(60)
+    assert desk.look() == [["d"]]
+    desk.passes(10)
+    assert desk.look() == [["a", "b", "c", "e"]]
+
+
 @pytest.mark.parametrize("jump", [-DAY, 0.0, DAY])
 def test_a_doubt_is_asked_about_when_it_has_settled(desk: Desk, jump: float) -> None:
     """A doubt waits its time, however the clock jumps, and goes with no event that is not in doubt."""
