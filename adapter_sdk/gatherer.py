@@ -4,7 +4,6 @@ The ledger has them from the moment that they arrive, so a group is neither lost
 they have waited is known there as well.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -16,25 +15,22 @@ from adapter_sdk.cut_offs import BEFORE, CutOff, cut_off_request
 from adapter_sdk.gathering import Due, Gathering, due
 from adapter_sdk.ledger.base import Entry, Ledger
 from adapter_sdk.settings import Settings
-from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
+from adapter_sdk.waiting_room import LOOK_EVERY, WaitingRoom
 from adapter_sdk.waits import Waits
 from adapter_sdk.work import FromLedger
 
 log = structlog.get_logger("adaptor")
 
-# Seconds between two looks at the ledger, where a person may have put something back to work.
-_LOOK_EVERY = 1.0
 # A group that has killed the process more than once is worked on in parts, each time in so many more.
 _PARTS = 8
 
 
-class Gatherer:
-    """Looks at the ledger for groups that are due, and has one after the other worked on, on a thread of its own.
+class Gatherer(WaitingRoom):
+    """Looks for groups that are due, and has one after the other worked on.
 
     `most_attempts` are those that an event of each type has; events of other types no handler takes any more, and they
-    are given out at once. `on_trouble` is called when the ledger fails, `on_pressure` when `max_held` events wait, and
-    again when there is room. `clock` is in seconds since the epoch, and may jump; `monotonic` does not.
+    are given out at once. `clock` is in seconds since the epoch, and may jump; `monotonic` does not.
     """
 
     def __init__(
@@ -50,27 +46,17 @@ class Gatherer:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._adaptor = adaptor
-        self._ledger = ledger
+        begun = bool(ledger.begun_groups())
+        super().__init__(
+            adaptor, ledger, begun=begun, max_held=max_held, on_trouble=on_trouble, on_pressure=on_pressure
+        )
         self._gathering = gathering
         self._most_attempts = most_attempts
-        self._max_held = max_held
-        self._on_trouble = on_trouble
-        self._on_pressure = on_pressure
         self._clock = clock
         self._monotonic = monotonic
         self._waits = Waits(clock, monotonic)
         self._first_seen: dict[tuple[str, float], float] = {}
         self._served: dict[str, float] = {}
-        self._lock = threading.Lock()
-        self._look_now = threading.Event()
-        self._stopping = False
-        self.begun = bool(ledger.begun_groups())
-        """Whether groups are to be given out that somebody has begun."""
-        self._held = ledger.held()
-        self.full = self._held >= max_held
-        """Whether so many events are held that no more are to be consumed."""
-        self._thread = threading.Thread(target=self._run, name=f"{adaptor}-gatherer", daemon=True)
 
     def start(self, work_on: Callable[[list[Delivery]], bool]) -> None:
         """Begin to look. `work_on` settles a group that is given out, and says whether to go on."""
@@ -78,14 +64,6 @@ class Gatherer:
         if self.full:
             log.warning("too many events gathered", adaptor=self._adaptor, count=self._held, limit=self._max_held)
         self._thread.start()
-
-    def stop(self, timeout: float | None = None) -> bool:
-        """Let the running group end, begin no other. False if it has not ended after `timeout` seconds."""
-        self._stopping = True
-        self._look_now.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
         """These are settled; so many are held now that were not before."""
@@ -103,28 +81,19 @@ class Gatherer:
         # Only this thread works on groups: what is begun now a process left that died, or another one has in hand.
         for part in self._parts(self._ledger.begun_groups()):
             if not self._give_out(part, "begun before", work_on):
-                return _LOOK_EVERY
+                return LOOK_EVERY
         for settled in self._settled():
             if not self._give_out(settled, "in doubt", work_on):
-                return _LOOK_EVERY
+                return LOOK_EVERY
         while (found := self._first_due() or self._empty_group()) is not None:
             entries, why = found
             if not self._give_out(entries, why, work_on):
-                return _LOOK_EVERY
-        with self._lock:
-            self._held = self._ledger.held()
-        self._press(self._held >= (self._max_held * 0.9 if self.full else self._max_held))
+                return LOOK_EVERY
+        self._count()
         return self._soonest()
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._look_now.clear()
-            try:
-                pause = self.look(self._work_on)
-            except Exception as error:  # noqa: BLE001 - without the gatherer events would wait for ever, unseen
-                self._on_trouble(error)
-                return
-            self._look_now.wait(pause)
+    def _look(self) -> float:
+        return self.look(self._work_on)
 
     def _settled(self) -> Iterator[list[Entry]]:
         """The doubts that have waited their time, as they are to be asked about: together where noted together."""
@@ -179,8 +148,8 @@ class Gatherer:
         """Seconds until the next look: until the first group is due by its age, if that is sooner than usual."""
         after, now = self._gathering.after, self._clock()
         if after is None:
-            return _LOOK_EVERY
-        return min([_LOOK_EVERY, *(max(0.0, after - self._age(mark, now)) for mark in self._first_seen)])
+            return LOOK_EVERY
+        return min([LOOK_EVERY, *(max(0.0, after - self._age(mark, now)) for mark in self._first_seen)])
 
     def _parts(self, begun: Sequence[Entry]) -> Iterator[list[Entry]]:
         """What was interrupted, as it is to be done again.
@@ -207,21 +176,7 @@ class Gatherer:
         if self._stopping:
             return False
         log.info("group given out", adaptor=self._adaptor, event_type=entries[0].type, count=len(entries), why=why)
-        return work_on(
-            [
-                Delivery(
-                    copy_to(self._adaptor, entry.message, entry.attempts),
-                    FromLedger(entry.key, entry.token),
-                    redelivered=True,
-                )
-                for entry in entries
-                if entry.message is not None
-            ]
-        )
-
-    def _press(self, full: bool) -> None:
-        if full is not self.full:
-            self._on_pressure()
+        return work_on(self._deliveries(entries))
 
 
 def _arrival(entry: Entry) -> int:

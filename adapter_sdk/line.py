@@ -4,7 +4,6 @@ An ordered event does not wait on the broker: there its copy would come back beh
 message is in the ledger from the moment that it has to wait, for its next attempt or behind another event.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,25 +14,21 @@ from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, State
 from adapter_sdk.ordering import declared_order
 from adapter_sdk.settings import Settings
-from adapter_sdk.topology import copy_to
 from adapter_sdk.transport.base import Delivery
+from adapter_sdk.waiting_room import LOOK_EVERY, WaitingRoom
 from adapter_sdk.waits import Waits
 from adapter_sdk.work import FromLedger
 
 log = structlog.get_logger("adaptor")
 
-# Seconds between two looks at the ledger, where a person may have ended what others wait for.
-_LOOK_EVERY = 1.0
 # Events of one look at most, and of one order key among them.
 _FIRSTS, _FOLLOWERS = 200, 50
 
 
-class Line:
-    """Looks at the ledger for events whose turn has come, and hands them to the workers, on a thread of its own.
+class Line(WaitingRoom):
+    """Looks for events whose turn has come, and hands them to the workers.
 
-    At most about `most_out` events are given out and not done. `on_trouble` is called when the ledger fails,
-    `on_pressure` when the number of held events reaches `max_held`
-    (True), or, if it had when the line began, has fallen below nine tenths of it (False).
+    At most about `most_out` events are given out and not done.
     """
 
     def __init__(
@@ -48,25 +43,15 @@ class Line:
         on_pressure: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._adaptor = adaptor
-        self._ledger = ledger
+        states = (State.CLAIMED, State.STAGED, State.CALLING)
+        begun = any(entry.state in states for entry in ledger.next_in_line(past_dead, 1))
+        super().__init__(
+            adaptor, ledger, begun=begun, max_held=max_held, on_trouble=on_trouble, on_pressure=on_pressure
+        )
         self._past_dead = past_dead
-        self._max_held = max_held
         self._most_out = most_out
-        self._on_trouble = on_trouble
-        self._on_pressure = on_pressure
         self._out: set[Key] = set()
         self._waits = Waits(clock)
-        self._lock = threading.Lock()
-        self._look_now = threading.Event()
-        self._stopping = False
-        self._held = ledger.held()
-        self.full = self._held >= max_held
-        """Whether so many events are held that no more are to be consumed."""
-        begun = (State.CLAIMED, State.STAGED, State.CALLING)
-        self.begun = any(entry.state in begun for entry in ledger.next_in_line(past_dead, 1))
-        """Whether the first to be given out is one that somebody has begun."""
-        self._thread = threading.Thread(target=self._run, name=f"{adaptor}-line", daemon=True)
 
     def start(self, put: Callable[[Sequence[Delivery]], None]) -> None:
         """Begin to look, and to hand what is found to `put`."""
@@ -76,14 +61,6 @@ class Line:
                 "too many events held", adaptor=self._adaptor, count=self._held, limit=self._max_held, **_REMEDY
             )
         self._thread.start()
-
-    def stop(self, timeout: float | None = None) -> bool:
-        """Give nothing out any more. False if it still looks after `timeout` seconds."""
-        self._stopping = True
-        self._look_now.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def done(self, deliveries: Sequence[Delivery], *, held: int, progress: bool) -> None:
         """These are settled; so many are held now that were not before; some may have made room for the next."""
@@ -97,23 +74,12 @@ class Line:
         if given and progress:
             self._look_now.set()
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._look_now.clear()
-            try:
-                pause = self._look()
-            except Exception as error:  # noqa: BLE001 - without the line ordered events would wait for ever, unseen
-                self._on_trouble(error)
-                return
-            self._look_now.wait(pause)
-
     def _look(self) -> float:
         """Give out what may be worked on now; seconds until the next look."""
+        self._count()
         with self._lock:
-            self._held = self._ledger.held()
             out = len(self._out)
-        self._press(self._held >= (self._max_held * 0.9 if self.full else self._max_held))
-        pause = _LOOK_EVERY
+        pause = LOOK_EVERY
         firsts = self._ledger.next_in_line(self._past_dead, _FIRSTS)
         self._waits.only(firsts)
         for entry in firsts:
@@ -130,24 +96,12 @@ class Line:
         # What has been tried before may fail again, and would only send back those behind it.
         fresh = first.place if first.state is State.HELD else None
         entries = [first, *(self._ledger.held_behind(fresh, _FOLLOWERS) if fresh else ())]
-        given = [
-            Delivery(
-                copy_to(self._adaptor, entry.message, entry.attempts),
-                FromLedger(entry.key, entry.token),
-                redelivered=True,
-            )
-            for entry in entries
-            if entry.message is not None
-        ]
+        given = self._deliveries(entries)
         with self._lock:
             self._out.update(entry.key for entry in entries)
         log.debug("given out", adaptor=self._adaptor, order_key=first.place and first.place.order_key, count=len(given))
         self._put(given)
         return len(given)
-
-    def _press(self, full: bool) -> None:
-        if full is not self.full:
-            self._on_pressure()
 
 
 _REMEDY = {"remedy": "see `adaptor dead list` and `adaptor doubt list` for what they wait behind"}

@@ -28,6 +28,7 @@ from adapter_sdk.retention import Retention
 from adapter_sdk.settings import Settings
 from adapter_sdk.topology import dead_queue, plan, without
 from adapter_sdk.transport.base import Delivery, QueueTaken, Transport
+from adapter_sdk.waiting_room import WaitingRoom
 from adapter_sdk.work import Work
 from adapter_sdk.workers import Hands, Lanes, Workers
 
@@ -99,7 +100,7 @@ class Runner:
         self._retention = Retention(adaptor.name, self.ledger, settings.ledger.retention_days)
         self._caution = Caution(adaptor.name, self.ledger, settings.broker.prefetch)
         self._outage = Outage(adaptor.name, settings.broker.exchange, transport)
-        self._line: Line | Gatherer | None = None
+        self._line: WaitingRoom | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state_changed = threading.Condition()
@@ -261,7 +262,7 @@ class Runner:
         self._enter(RunState.PAUSED if nothing else RunState.CONSUMING)
         if isinstance(line, Gatherer):
             line.start(self._work_on_group)
-        elif line is not None:
+        elif isinstance(line, Line):
             line.start(workers.put)
         self._collector.start()
 
@@ -303,20 +304,22 @@ class Runner:
 
     def _work_on(self, works: list[Work]) -> None:
         """The second half of `_process`, in a lane."""
-        if self.trouble is not None:
-            return  # the session ends: what a lane has not begun goes back
         settlement = self._sheltered(lambda: self._pipeline.work_on(works))
         if settlement is not None:
             self._settle(settlement)
 
     def _work_on_group(self, deliveries: list[Delivery]) -> bool:
         """As `_process`, for events that the ledger gives out together. False if the session ends."""
-        if self.trouble is None:
-            self._process(deliveries)
-        return self.trouble is None
+        self._process(deliveries)
+        return not self._wake.is_set()
 
     def _sheltered(self, step: Callable[[], ResultT]) -> ResultT | None:
-        """The result of a step on a worker thread; None if it failed, which ends the session."""
+        """The result of a step on a worker thread; None if it failed, which ends the session.
+
+        And None if the session ends already: what has not begun goes back, or the ledger gives it out again.
+        """
+        if self._wake.is_set():
+            return None
         structlog.contextvars.bind_contextvars(adaptor=self.adaptor.name)
         try:
             return step()

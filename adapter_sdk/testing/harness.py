@@ -118,7 +118,12 @@ class AdaptorHarness:
         when that one waits for a person. AssertionError, saying what is left, after `timeout` seconds.
         """
         queues = [queue.name for queue in self._topology.queues if not queue.name.endswith(".dead")]
-        self._wait(lambda: not (self.broker.held_in([*queues, _REPLIES]) or self._in_line()), timeout, "all settled")
+
+        def settled() -> bool:
+            # In the order in which things move on: from the queues into the ledger, and out of it as replies.
+            return not (self.broker.held_in(queues) or self._in_line() or self.broker.held_in([_REPLIES]))
+
+        self._wait(settled, timeout, "all settled")
 
     def _in_line(self) -> bool:
         """Whether the ledger itself has something to give out, or something of what it gave out to publish."""

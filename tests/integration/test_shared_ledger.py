@@ -99,6 +99,7 @@ def test_a_lost_session_is_replaced_and_its_claims_are_free(process: Process, fr
         connection.execute(
             sqlalchemy.text(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
         )
     engine.dispose()

@@ -88,8 +88,10 @@ class Process:
         if process is None:
             return
         self._measure(process)
-        for number in (signal.SIGCONT, signal.SIGTERM):
-            process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        with suppress(TimeoutError):  # one that has just been started does not listen yet
+            wait_until(lambda: process.poll() is not None or _listens(process.pid))
+        process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
         process.kill()
@@ -101,6 +103,14 @@ class Process:
         with suppress(OSError, ValueError, IndexError, AttributeError):
             status = Path(f"/proc/{process.pid}/status").read_text()  # type: ignore[union-attr]  # None is suppressed
             self.largest = max(self.largest, int(status.split("VmRSS:")[1].split()[0]) // 1024)
+
+
+def _listens(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM: proc(5), SigCgt."""
+    with suppress(OSError):
+        caught = Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0]
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+    return False
 
 
 class Crew:

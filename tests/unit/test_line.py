@@ -100,7 +100,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk with an empty ledger, and a line that looks often."""
-    monkeypatch.setattr("adapter_sdk.line._LOOK_EVERY", 0.05)
+    monkeypatch.setattr("adapter_sdk.line.LOOK_EVERY", 0.05)
     ledger = sqlite_ledger(tmp_path / "stock.ledger", "stock")
     ledger.open()
     desk = Desk(ledger)
