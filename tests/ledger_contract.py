@@ -211,6 +211,36 @@ class LedgerContract(OwedContract):
         assert ledger.record(records, 3.0) == [True, False, True]
         assert ledger.counts() == {State.APPLIED: 2, State.CLAIMED: 1}
 
+    def test_the_ends_of_many_attempts(self, ledger: SqlLedger) -> None:
+        """What is written for many events at once is for each what was given, byte for byte."""
+        count = 45
+        claims = [entry for _, entry in ledger.claim([request(str(number)) for number in range(count)], 1.0)]
+        replies = (Reply("r", "erp.booked", 'ö "\\" \n'.encode()), Reply("s", "erp.booked", b"\\x00"))
+        one, two, three, four = claims[:4]
+        records = [
+            Record(key=one.key, token=one.token, state=State.APPLIED, replies=replies, unsent=True),
+            Record(key=two.key, token=two.token, state=State.DEAD, reason="r", error='\\ " \x00', message=ORIGINAL),
+            Record(key=three.key, token=three.token, state=State.WAITING, due_at=7.25, attempts=3, unsent=True),
+            Record(key=four.key, token="another", state=State.APPLIED),
+            *(Record(key=entry.key, token=entry.token, state=State.APPLIED) for entry in claims[4:]),
+        ]
+        assert ledger.record(records, 2.5) == [True, True, True, False] + [True] * (count - 4)
+        applied, dead, waiting, claimed, *others = [ledger.get(entry.key) for entry in claims]
+        assert applied == replace(one, state=State.APPLIED, owner=0, unsent=True, replies=replies, updated_at=2.5)
+        assert dead is not None
+        assert (dead.state, dead.message, dead.reason, dead.error) == (State.DEAD, ORIGINAL, "r", '\\ " \ufffd')
+        assert waiting is not None
+        assert (waiting.state, waiting.unsent, waiting.attempts, waiting.due_at) == (State.WAITING, True, 3, 7.25)
+        assert claimed == four
+        assert others == [replace(entry, state=State.APPLIED, owner=0, updated_at=2.5) for entry in claims[4:]]
+
+    def test_new_events_among_known_ones(self, ledger: SqlLedger) -> None:
+        """Of many deliveries at once those of new events are granted, and those that have ended are duplicates."""
+        self.recorded(ledger, State.APPLIED, "7")
+        verdicts = [verdict for verdict, _ in ledger.claim([request(str(number)) for number in range(45)], 3.0)]
+        assert verdicts == [Verdict.DUPLICATE if number == 7 else Verdict.GRANTED for number in range(45)]
+        assert ledger.counts() == {State.APPLIED: 1, State.CLAIMED: 44}
+
     def test_an_end_stays_an_end(self, ledger: SqlLedger) -> None:
         """A late record of the same claim, as after a COMMIT whose answer was lost, does not undo an end."""
         for number, state in enumerate(ENDS):

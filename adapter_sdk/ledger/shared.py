@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from adapter_sdk.errors import ConfigError, LedgerError
 from adapter_sdk.ledger.database import Rows
 from adapter_sdk.ledger.mariadb import spoken
+from adapter_sdk.ledger.pieces import in_pieces
 from adapter_sdk.ledger.recordset import as_json, over_rows
 from adapter_sdk.ledger.sqlite import unsynced
 from adapter_sdk.ledger.store import SqlLedger
@@ -174,12 +175,17 @@ class SharedRows:
         result: CursorResult[Any]
         if database == "postgresql" and len(rows) > 1 and (at_once := over_rows(statement)):
             result = self.connection.execute(_read(at_once), {"rows": as_json(rows)})
-        elif database == "sqlite":  # its driver itself reads `:name`
-            result = self.connection.exec_driver_sql(statement, [dict(row) for row in rows])
+        elif database == "sqlite":
+            return self._run_in_sqlite(statement, rows)
         else:
             said = spoken(statement) if database in _MARIADB else statement
             result = self.connection.execute(_read(said), [dict(row) for row in rows])
         return result.rowcount
+
+    def _run_in_sqlite(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        run = self.connection.exec_driver_sql  # the driver itself reads `:name`
+        pieces = [run(piece, tuple(values)).rowcount for piece, values in in_pieces(statement, rows)]
+        return sum(pieces) if pieces else run(statement, [dict(row) for row in rows]).rowcount
 
     def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:
         """The rows that a query finds."""

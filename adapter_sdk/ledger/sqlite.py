@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapter_sdk.errors import LedgerError
+from adapter_sdk.ledger.pieces import KEEP_UNDO_IN_MEMORY, in_pieces
 from adapter_sdk.ledger.store import SqlLedger
 
 # How long one process waits for another's transaction (the command line beside the running adaptor), in seconds.
@@ -51,6 +52,7 @@ class SqliteDatabase:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(KEEP_UNDO_IN_MEMORY)
             except sqlite3.Error:
                 connection.close()
                 raise
@@ -126,7 +128,8 @@ class _SqliteRows:
         """Run a statement once per row of parameters."""
         if len(rows) == 1:
             return self._connection.execute(statement, rows[0]).rowcount
-        return self._connection.executemany(statement, rows).rowcount
+        pieces = [self._connection.execute(piece, values).rowcount for piece, values in in_pieces(statement, rows)]
+        return sum(pieces) if pieces else self._connection.executemany(statement, rows).rowcount
 
     def fetch(self, statement: str, values: Mapping[str, Any]) -> list[Sequence[Any]]:
         """The rows that a query finds."""

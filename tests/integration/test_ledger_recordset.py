@@ -7,11 +7,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from adapter_sdk.ledger import schema
-from adapter_sdk.ledger.base import Entry, Record, Reply, State
 from adapter_sdk.ledger.recordset import as_json, over_rows
 from adapter_sdk.ledger.shared import SharedDatabase
 from adapter_sdk.ledger.store import SqlLedger
-from tests.ledger_contract import ORIGINAL, key, request
+from tests.ledger_contract import request
 
 SENT = f"UPDATE adaptor_ledger SET unsent = 0 WHERE {schema.ROW} AND token = :token"
 
@@ -31,36 +30,6 @@ def ledger(engine: Engine) -> SqlLedger:
     return SqlLedger(SharedDatabase(engine), "erp")
 
 
-def claimed(ledger: SqlLedger, count: int) -> list[Entry]:
-    """The entries of so many new events, claimed together."""
-    return [entry for _, entry in ledger.claim([request(str(number)) for number in range(count)], 1.0)]
-
-
-def test_the_ends_of_several_attempts(ledger: SqlLedger) -> None:
-    """What is written for several events at once is for each what was given, byte for byte."""
-    one, two, three, four = claimed(ledger, 4)
-    replies = (Reply("r", "erp.booked", 'ö "\\" \n'.encode()), Reply("s", "erp.booked", b"\\x00"))
-    records = [
-        Record(key=one.key, token=one.token, state=State.APPLIED, replies=replies, unsent=True),
-        Record(key=two.key, token=two.token, state=State.DEAD, reason="r", error='\\ " \x00', message=ORIGINAL),
-        Record(key=three.key, token=three.token, state=State.WAITING, due_at=7.25, attempts=3, unsent=True),
-        Record(key=four.key, token="another", state=State.APPLIED),
-    ]
-    assert ledger.record(records, 2.5) == [True, True, True, False]
-    found = [ledger.get(key(str(number))) for number in range(4)]
-    assert [entry and (entry.state, entry.unsent, entry.attempts, entry.due_at) for entry in found] == [
-        (State.APPLIED, True, 1, None),
-        (State.DEAD, False, 1, None),
-        (State.WAITING, True, 3, 7.25),
-        (State.CLAIMED, False, 1, None),
-    ]
-    applied, dead, *_ = found
-    assert applied is not None
-    assert (applied.replies, applied.updated_at) == (replies, 2.5)
-    assert dead is not None
-    assert (dead.message, dead.reason, dead.error) == (ORIGINAL, "r", '\\ " \ufffd')
-
-
 @pytest.mark.parametrize("statement", [schema.RECORD, schema.HOLD, SENT], ids=["record", "hold", "sent"])
 @pytest.mark.parametrize("grown", [False, True], ids=["empty", "grown, not analysed"])
 def test_each_row_is_looked_up_by_the_primary_key(
@@ -68,7 +37,7 @@ def test_each_row_is_looked_up_by_the_primary_key(
 ) -> None:
     """A plan that was made for an empty table is still right when it has grown."""
     if grown:
-        claimed(ledger, 2000)
+        ledger.claim([request(str(number)) for number in range(2000)], 1.0)
     at_once = over_rows(statement)
     values = [{"adaptor": "erp", "event_hash": "0" * 64, "token": "t"}] * 100
     with engine.connect() as connection:
