@@ -101,6 +101,7 @@ class Place:
                     event=_event(id_, text),
                     handler=self.adaptor._handlers["com.shop.note"],
                     token=entry.token,
+                    attempt=entry.attempts,
                     evidence=entry.evidence,
                     replies=entry.replies,
                     in_doubt=entry.state in (State.CALLING, State.IN_DOUBT),

@@ -25,7 +25,7 @@ from adaptors.files.failures import translate
 from adaptors.files.form import Form
 from adaptors.files.markers import FileContent
 from adaptors.files.release import Release
-from adaptors.files.staging import Parcel, Staged, discard, stage, sweep_number
+from adaptors.files.staging import Parcel, Staged, discard, stage, sweep_others
 from adaptors.files.targets.base import Folder
 
 _SEQUENCE = "drop"
@@ -193,9 +193,8 @@ class BatchFiles:
         if drop.content is None:
             return _File(claims, replies, None, 0)
         contents = self._form.markers.contents_of(FileContent(drop.content, drop.records), name)
-        # What another process, that has lost its claims since, stages under this number must not take this one's place.
-        key = f"{self._form.adaptor}-{number}-{claims[0].token[:8]}"
-        return _File(claims, replies, Parcel(key, contents), len(drop.content))
+        parcel = Parcel.under(claims[0].token, self._form.adaptor, str(number), contents)
+        return _File(claims, replies, parcel, len(drop.content))
 
     def _without_guilty(
         self, claims: Sequence[Claim], number: int, error: Exception, outcomes: dict[Key, Outcome]
@@ -277,7 +276,7 @@ class BatchFiles:
             else:
                 outcomes[claim.key] = Failed(error if isinstance(error, InDoubt) else _unavailable(error))
         for staged in (staged for staged, error in errors.items() if error is None):
-            sweep_number(staging, self._form.adaptor, staged)
+            sweep_others(staging, staged)
         blocked = [error for error in errors.values() if error is not None and not isinstance(error, InDoubt)]
         if blocked:  # the next number must not become visible before this one
             raise _unavailable(blocked[0])

@@ -9,6 +9,7 @@ from adapter_sdk.answer_methods import AnswerSpec
 from adapter_sdk.answers import Answers
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, PermanentError, TransientError
+from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
 from adapter_sdk.transport.base import Message
@@ -20,7 +21,7 @@ from adaptors.files.form import Form
 from adaptors.files.markers import FileContent
 from adaptors.files.names import key_hash
 from adaptors.files.release import Release
-from adaptors.files.staging import Parcel, Staged, discard, kept_number, probe, stage, sweep
+from adaptors.files.staging import Parcel, Staged, discard, kept_number, probe, stage, sweep, sweep_others
 from adaptors.files.targets.base import Folder, Target
 
 T = TypeVar("T")
@@ -30,7 +31,10 @@ _SEQUENCE = "drop"
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One claim on its way to the drop; `error` ends it."""
+    """One claim on its way to the drop; `error` ends it.
+
+    `staged_before`: something may lie in staging that was staged for it under another claim, and is not noted.
+    """
 
     claim: Claim
     replies: tuple[Reply, ...] = ()
@@ -39,6 +43,7 @@ class _Job:
     name: str = ""
     parcel: Parcel | None = None
     staged: Staged | None = None
+    staged_before: bool = False
     error: Exception | None = None
 
     def outcome(self) -> Outcome:
@@ -55,6 +60,7 @@ class FileDropFamily(Family[Drop]):
         self._form = form
         self._target = target
         self._receiving = receiving
+        self._unnoted: set[Key] = set()  # the events for which this process may have left something in staging
 
     def check(self) -> list[str]:
         """What can be seen of the target, and of the folder of answers, without connecting anywhere."""
@@ -185,6 +191,9 @@ class FileDropFamily(Family[Drop]):
         return number
 
     def _stage(self, jobs: Sequence[_Job], staging: Folder) -> None:
+        for job in jobs:
+            job.staged_before = job.claim.attempt > 1 or job.claim.key in self._unnoted
+            self._unnoted.add(job.claim.key)
         errors = stage(staging, [job.parcel for job in jobs if job.parcel is not None])
         for job, error in zip(jobs, errors, strict=True):
             job.error = error
@@ -194,10 +203,13 @@ class FileDropFamily(Family[Drop]):
         folder = staging.identity()
         noted = _in_one_commit(jobs, journal, lambda job, transaction: self._noted(job, folder, transaction))
         for job, staged in zip(jobs, noted, strict=True):
+            self._unnoted.discard(job.claim.key)
             if staged is not None:
                 # An immediate second try is given this same claim and goes on from here.
                 job.staged, job.claim.evidence, job.claim.replies = staged, staged.evidence(), job.replies
-            elif isinstance(job.error, PermanentError) and job.parcel is not None:
+                if job.staged_before:
+                    sweep_others(staging, staged)
+            elif isinstance(job.error, (PermanentError, ClaimLost)) and job.parcel is not None:
                 discard(staging, [file.name for file in job.parcel.files()])
 
     def _noted(self, job: _Job, folder: str, transaction: JournalTransaction) -> Staged:
@@ -237,8 +249,8 @@ class FileDropFamily(Family[Drop]):
         markers = self._form.markers
         job.name = self._form.file_name.of(job.claim.event, number)
         markers.names_of(job.name)
-        key = f"{self._form.adaptor}-{key_hash(job.claim.key)}"
-        job.parcel = Parcel(key, markers.contents_of(job.content, job.name))
+        contents = markers.contents_of(job.content, job.name)
+        job.parcel = Parcel.under(job.claim.token, self._form.adaptor, key_hash(job.claim.key), contents)
 
     @contextmanager
     def _folders(self) -> Iterator[tuple[Folder, Folder]]:

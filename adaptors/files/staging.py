@@ -17,16 +17,25 @@ from adaptors.files.failures import translate
 from adaptors.files.targets.base import WRITING, Folder, NewFile
 
 _LEFT_OVER = 3600.0  # seconds after which a half-written file is nobody's any more
-# How the staged name of a file of many events goes on after its number: by the claim it was made under, and its index.
+# How a staged name goes on after what it is for: by the claim that it was made under, and its index.
 _OF_A_CLAIM = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What is to be dropped for one event: a file and its markers, in the order in which they become visible."""
+    """What is to be dropped: a file and its markers, in the order in which they become visible.
+
+    What another process that has lost its claim stages for the same file must not take this one's place: the key says
+    what it is for and under which claim.
+    """
 
     key: str
     contents: tuple[bytes, ...]
+
+    @classmethod
+    def under(cls, token: str, adaptor: str, file: str, contents: tuple[bytes, ...]) -> Self:
+        """What an adaptor stages for this file under the claim with this token."""
+        return cls(f"{adaptor}-{file}-{token[:8]}", contents)
 
     def files(self) -> list[NewFile]:
         """Every file by its staged name."""
@@ -108,9 +117,9 @@ def sweep(staging: Folder, adaptor: str) -> None:
     discard(staging, left)
 
 
-def sweep_number(staging: Folder, adaptor: str, noted: Staged) -> None:
-    """Delete what else was staged under the number of a file of many events: once that is noted nobody can note it."""
-    prefix = f".{adaptor}-{noted.number}-"
+def sweep_others(staging: Folder, noted: Staged) -> None:
+    """Delete what was staged for the same file under other claims: once this is noted nobody can note that."""
+    prefix = noted.files[0].staged.rpartition("-")[0] + "-"
     ours = {file.staged for file in noted.files}
     others = [name for name, _ in staging.names(prefix) if _OF_A_CLAIM.fullmatch(name, len(prefix))]
     discard(staging, [name for name in others if name not in ours])

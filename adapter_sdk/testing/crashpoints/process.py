@@ -51,6 +51,11 @@ class AdaptorProcess:
         self._process.start()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid or 0
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.is_alive()
