@@ -8,6 +8,9 @@ def spoken(statement: str) -> str:
     """A statement of `schema` or of the store. An index covers all rows, because it cannot be narrowed by a WHERE."""
     if statement.startswith("CREATE TABLE"):
         return statement + _TABLE_OPTIONS
+    if statement.startswith("ALTER TABLE"):
+        # Each such statement commits by itself: an install that was interrupted is begun anew, and finds it done.
+        return statement.replace(" ADD COLUMN ", " ADD COLUMN IF NOT EXISTS ")
     if statement.startswith("CREATE INDEX"):
         return statement.partition(" WHERE ")[0]
     if statement.endswith(" ON CONFLICT DO NOTHING"):
