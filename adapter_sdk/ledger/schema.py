@@ -52,7 +52,10 @@ MIGRATIONS = {
     2: (
         "ALTER TABLE adaptor_ledger ADD COLUMN order_key VARCHAR(255)",
         "ALTER TABLE adaptor_ledger ADD COLUMN arrival BIGINT",
-        f"CREATE INDEX IF NOT EXISTS adaptor_ledger_line ON adaptor_ledger (adaptor, order_key, arrival) WHERE {IN_LINE}",
+        (
+            "CREATE INDEX IF NOT EXISTS adaptor_ledger_line ON adaptor_ledger (adaptor, order_key, arrival) "
+            f"WHERE {IN_LINE}"
+        ),
     ),
     3: (
         """CREATE TABLE IF NOT EXISTS adaptor_owed (
