@@ -4,7 +4,7 @@ zeep knows the types; the bytes go through `http`, and what zeep does not check 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -16,9 +16,11 @@ from lxml import etree
 from adapter_sdk.errors import InvalidData, PermanentError
 from adaptors.soap.addressing import Addressing, address
 from adaptors.soap.conversions import counting
+from adaptors.soap.decoded import settle, unfold
+from adaptors.soap.details import FaultDetails, element_of
 from adaptors.soap.encoded import annotate, flattened
-from adaptors.soap.envelope import SOAP_12, UnreadableError, header_of, open_envelope
-from adaptors.soap.faults import SoapFault, read_fault
+from adaptors.soap.envelope import SOAP_12, UnreadableError, empty_nils, header_of, open_envelope
+from adaptors.soap.faults import read_fault
 from adaptors.soap.port import Port
 from adaptors.soap.record import Answer
 from adaptors.soap.rendering import PlainRenderer
@@ -82,7 +84,7 @@ class Contract:
 
     def knows_element(self, name: str) -> bool:
         """Whether the schemas define the global element "{namespace}name"."""
-        return self._element(name) is not None
+        return element_of(name, self._types) is not None
 
     def build(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], message_id: str) -> Request:
         """Render and validate a request. Raises InvalidData for values, PermanentError for names that do not fit."""
@@ -116,10 +118,15 @@ class Contract:
                 return None
             raise UnreadableError("its body is empty")
         envelope = open_envelope(answer.body, answer.content_type, self.version)
+        if operation in self._encoded:
+            unfold(envelope.body)
         if envelope.fault is not None:
-            return self._fault(described, envelope.fault)
+            return read_fault(envelope.fault, FaultDetails(described, self._types))
         if not 200 <= answer.status < 300:
             raise UnreadableError(f"it is a normal answer, which HTTP {answer.status} contradicts")
+        if operation in self._encoded and described.output is not None and len(envelope.body):
+            settle(envelope.body[0], described.output.body.type, self._types)
+        empty_nils(envelope.body)
         try:
             value, unconverted = counting(lambda: described.process_reply(envelope.root))
         except Exception as error:  # zeep's parser fails in many ways, and each means that the answer cannot be read
@@ -176,46 +183,6 @@ class Contract:
             return {"Content-Type": f'{kind}; charset=utf-8; action="{action}"', "Accept": f"{kind}, {_MTOM}"}
         accept = f"text/xml, {_MTOM}"
         return {"Content-Type": "text/xml; charset=utf-8", "Accept": accept, "SOAPAction": f'"{action}"'}
-
-    def _fault(self, described: Any, element: etree._Element) -> SoapFault:
-        declared = {
-            part.element.qname.text
-            for message in (described.abstract.fault_messages or {}).values()
-            for part in message.parts.values()
-            if part.element is not None
-        }
-        return read_fault(element, _Details(declared, self._element, self._types))
-
-    def _element(self, name: str) -> Any:
-        try:
-            return self._types.get_element(etree.QName(name))
-        except (zeep.exceptions.LookupError, zeep.exceptions.NamespaceError, ValueError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Details:
-    """The `Details` of one operation; see there."""
-
-    declared: Collection[str]
-    element: Callable[[str], Any]
-    types: Any
-
-    def is_declared(self, name: str) -> bool:
-        return name in self.declared
-
-    def is_hollow(self, element: etree._Element) -> bool:
-        empty = not len(element) and not (element.text or "").strip() and not element.attrib
-        return empty and any(child.min_occurs for _, child in _children(self.element(str(element.tag))))
-
-    def typed(self, element: etree._Element) -> Any:
-        known = self.element(str(element.tag))
-        if known is None:
-            return None
-        try:
-            return known.parse(element, self.types)
-        except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
-            return None
 
 
 def _part(operation: str, name: str) -> str:

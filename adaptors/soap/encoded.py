@@ -7,11 +7,32 @@ from typing import Any
 
 import zeep
 from lxml import etree
+from zeep.xsd.elements.indicators import Group
 
 ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
 _XSD = "http://www.w3.org/2001/XMLSchema"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_TYPE, _NIL = f"{{{_XSI}}}type", f"{{{_XSI}}}nil"
+XSI_TYPE_NAME, _NIL = f"{{{_XSI}}}type", f"{{{_XSI}}}nil"
+
+
+def name_items(types: Any) -> None:
+    """Give each array whose items have no element in the WSDL one of the usual name, which is nillable.
+
+    zeep would take any element for an item, send no empty array, and leave out what is nil.
+    """
+    for kind in types.types:
+        of_items = getattr(getattr(kind, "_array_type", None), "array_type", None)
+        if of_items is not None and isinstance(kind._element, Group):
+            xsd: Any = zeep.xsd
+            item = xsd.Element("item", of_items, min_occurs=0, max_occurs="unbounded", nillable=True)
+            kind._element = xsd.Sequence([item])
+
+
+def array_item(kind: Any) -> Any:
+    """The element of an array's items; None if a type is no array."""
+    if kind._array_type is None:
+        return None
+    return next((element for _, element in kind.elements if isinstance(element, zeep.xsd.Element)), None)
 
 
 def annotate(body: etree._Element, described: Any, types: Any) -> None:
@@ -20,6 +41,21 @@ def annotate(body: etree._Element, described: Any, types: Any) -> None:
     for wrapper in body:
         wrapper.set(style, ENCODING)
         _annotate_children(wrapper, described.input.body.type, types)
+
+
+def type_name(element: etree._Element) -> str | None:
+    """The xsi:type of an element as "{namespace}name", if it has one: from its prefixes, unless it is so already."""
+    given = (element.get(XSI_TYPE_NAME) or "").strip()
+    if not given:
+        return None
+    prefix, _, local = given.rpartition("}" if given.startswith("{") else ":")
+    namespace = prefix[1:] if given.startswith("{") else element.nsmap.get(prefix or None)
+    return f"{{{namespace}}}{local}" if namespace else local
+
+
+def named(name: str) -> Any:
+    """A qualified name as the value of an attribute: lxml finds, or declares, its prefix. Its stubs do not know it."""
+    return etree.QName(name)
 
 
 def flattened(value: Any) -> Any:
@@ -38,21 +74,20 @@ def flattened(value: Any) -> Any:
 def _annotate(element: etree._Element, kind: Any, types: Any) -> None:
     if element.get(_NIL) is not None:
         return
-    given = element.get(_TYPE)
+    given = type_name(element)
     if given is not None:  # zeep writes it where a value is of a derived type
-        prefix, _, name = given.rpartition(":")
-        kind = types.get_type(etree.QName(element.nsmap[prefix or None], name))
+        kind = types.get_type(etree.QName(given))
     array = getattr(kind, "_array_type", None)
     if array is not None:
         _annotate_array(element, array.array_type, types)
         return
-    if kind.qname is not None and kind.is_global:
-        element.set(_TYPE, _sendable(kind.qname))
+    if kind.qname is not None and kind.is_global and _is_worth_saying(kind):
+        element.set(XSI_TYPE_NAME, _sendable(kind.qname))
     _annotate_children(element, kind, types)
 
 
 def _annotate_array(element: etree._Element, kind: Any, types: Any) -> None:
-    element.set(_TYPE, _named(ENCODING, "Array"))
+    element.set(XSI_TYPE_NAME, named(f"{{{ENCODING}}}Array"))
     attribute = f"{{{ENCODING}}}arrayType"
     element.set(attribute, _sendable(kind.qname))
     element.set(attribute, f"{element.get(attribute)}[{len(element)}]")
@@ -69,11 +104,11 @@ def _annotate_children(element: etree._Element, kind: Any, types: Any) -> None:
             _annotate(child, members[str(child.tag)], types)
 
 
+def _is_worth_saying(kind: Any) -> bool:
+    """Not for a simple type of the WSDL's own, such as an enumeration: Perl's SOAP::Lite does not know it by name."""
+    return isinstance(kind, zeep.xsd.ComplexType) or kind.qname.namespace in (_XSD, ENCODING)
+
+
 def _sendable(name: etree.QName) -> Any:
     """`soapenc:string` is a string with an id, and not every server knows it."""
-    return _named(_XSD if name.namespace == ENCODING else name.namespace, name.localname)
-
-
-def _named(namespace: str | None, name: str) -> Any:
-    """A name as the value of an attribute: lxml finds, or declares, its prefix. Its stubs know nothing of that."""
-    return etree.QName(namespace, name)
+    return named(f"{{{_XSD}}}{name.localname}" if name.namespace == ENCODING else name.text)

@@ -1,6 +1,7 @@
 """The envelope of an answer: parsed with nothing left open, whatever a server or somebody in between may send."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lxml import etree
 
@@ -10,6 +11,9 @@ from adaptors.soap.mime import MimeError, include, is_multipart, unpack
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
+_NILS = etree.XPath(
+    ".//*[@x:nil = 'true' or @x:nil = '1']", namespaces={"x": "http://www.w3.org/2001/XMLSchema-instance"}
+)
 _ENVELOPES = {f"{{{namespace}}}Envelope": namespace for namespace in (SOAP_11, SOAP_12)}
 
 
@@ -19,9 +23,10 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A SOAP envelope in the version that was asked for. `fault` is its Fault element, if there is one."""
+    """A SOAP envelope in the version that was asked for. `fault` is the Fault element in its body, if there is one."""
 
     root: etree._Element
+    body: etree._Element
     fault: etree._Element | None
 
 
@@ -39,7 +44,7 @@ def open_envelope(body: bytes, content_type: str, version: str) -> Envelope:
     content = root.find(f"{{{version}}}Body")
     if content is None:
         raise UnreadableError("its envelope has no Body")
-    return Envelope(root, content.find(f"{{{version}}}Fault"))
+    return Envelope(root, content, content.find(f"{{{version}}}Fault"))
 
 
 def parse_answer(body: bytes, content_type: str) -> etree._Element:
@@ -63,6 +68,13 @@ def header_of(envelope: etree._Element) -> etree._Element:
         header = etree.Element(name)
         envelope.insert(0, header)
     return header
+
+
+def empty_nils(body: etree._Element) -> None:
+    """Leave nothing of what is nil but its element: zeep makes an object with None for each member of it otherwise."""
+    nils: Any = _NILS(body)
+    for element in nils:
+        element.clear(keep_tail=True)
 
 
 def _rename(root: etree._Element, found: str, version: str) -> None:

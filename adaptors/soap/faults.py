@@ -17,7 +17,8 @@ class SoapFault:
     """A fault as the service sent it, in SOAP 1.1 or 1.2.
 
     `code` is the fault code without its prefix, such as "Client" or "Server.userException"; `subcodes` are those of
-    SOAP 1.2, outermost first. `detail_name` is the qualified name, "{namespace}name", of the detail's element;
+    SOAP 1.2, outermost first. `detail_name` is the qualified name, "{namespace}name", of the detail's element, or of
+    its type where the WSDL declares the fault by a type, as old rpc services do;
     `detail` is its value in the type that the WSDL gives it, or None if the WSDL does not know it; `detail_xml` is the
     element as it came. `declared` says that the operation declares this detail in the WSDL.
     """
@@ -80,6 +81,10 @@ class Unavailable(_WithFault, BackendUnavailable):
 class Details(Protocol):
     """What the WSDL knows of the details of one operation's faults."""
 
+    def name_of(self, element: etree._Element) -> str:
+        """The qualified name by which a detail is known."""
+        ...
+
     def is_declared(self, name: str) -> bool:
         """Whether the operation declares a fault with this detail element."""
         ...
@@ -105,8 +110,8 @@ def read_fault(element: etree._Element, wsdl: Details) -> SoapFault:
     actor = parts.get("faultactor", parts.get("Role"))
     detail = parts.get("detail", parts.get("Detail"))
     details = [] if detail is None else [child for child in _elements(detail) if not wsdl.is_hollow(child)]
-    child = min(details, key=lambda one: not wsdl.is_declared(str(one.tag)), default=None)
-    name = None if child is None else str(child.tag)
+    child = min(details, key=lambda one: not wsdl.is_declared(wsdl.name_of(one)), default=None)
+    name = None if child is None else wsdl.name_of(child)
     return SoapFault(
         code=code,
         subcodes=subcodes,

@@ -10,6 +10,7 @@ from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
 from adapter_sdk.errors import ConfigError
+from adaptors.soap.encoded import name_items
 from adaptors.soap.envelope import SOAP_11, SOAP_12
 from adaptors.soap.settings import SoapSettings, check_endpoint
 from adaptors.soap.unresolved import unresolved
@@ -62,6 +63,7 @@ def read_document(vendored: Vendored, wsdl: str) -> tuple[Document, list[str]]:
         except Exception as error:  # zeep fails in many ways on a WSDL that is not one
             faults = [f"wsdl: {fault}" for fault in unresolved(vendored)]
             raise ConfigError(*(faults or [f"wsdl: {wsdl} cannot be used: {type(error).__name__}: {error}"])) from error
+    name_items(document.types)
     omitted = [f"wsdl: {wsdl}: {one.message}" for one in left_out if one.category is UserWarning]
     # What is left out, and where that is named which is missing for it.
     return document, [*omitted, *(f"wsdl: {fault}" for fault in unresolved(vendored))] if omitted else []

@@ -18,6 +18,9 @@ _DETAIL = '<detail><trace xmlns="urn:java">at com.erp</trace><erp:Refused xmlns:
 
 
 class _Wsdl:
+    def name_of(self, element: etree._Element) -> str:
+        return str(element.tag)
+
     def is_declared(self, name: str) -> bool:
         return name == "{urn:erp}Refused"
 

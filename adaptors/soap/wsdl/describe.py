@@ -12,6 +12,7 @@ from zeep.xsd.elements.indicators import Choice, Group, Indicator
 from zeep.xsd.types.collection import ListType
 
 from adapter_sdk.errors import ConfigError
+from adaptors.soap.details import declared_details
 from adaptors.soap.vendored import XSD
 from adaptors.soap.wsdl.document import PortOf, Wsdl
 from adaptors.soap.wsdl.models import base_of, derived_types, is_global
@@ -133,12 +134,15 @@ def _operation(wsdl: Wsdl, port: PortOf, types: "_Types", name: str) -> Operatio
         input=_message(types, described.input),
         output=None if described.output is None else _message(types, described.output),
         faults={
-            fault: Message(part.element.qname.text, types.fields(part.element.type, part.element.name, part.element))
-            for fault, message in (described.abstract.fault_messages or {}).items()
-            for part in message.parts.values()
-            if part.element is not None
+            name: Message(detail, _fields_of_detail(types, kind)) for name, detail, kind in declared_details(described)
         },
     )
+
+
+def _fields_of_detail(types: "_Types", kind: Any) -> list[Item]:
+    if isinstance(kind, xsd.Element):
+        return types.fields(kind.type, kind.qname.localname, kind)
+    return types.fields(kind, kind.qname.localname, None)
 
 
 def _message(types: "_Types", message: Any) -> Message:

@@ -5,6 +5,7 @@ from typing import Any
 
 from zeep import xsd
 
+from adaptors.soap.details import declared_details
 from adaptors.soap.wsdl.document import PortOf, Wsdl
 from adaptors.soap.wsdl.models import FieldOf, Models, encoded_value, or_none
 from adaptors.soap.wsdl.names import identifier
@@ -108,9 +109,12 @@ class Operations:
         return self._models.reference(element.type, self._wsdl.schemas.node(element.default), hint)
 
     def _faults(self, described: Any) -> list[Fault]:
-        messages = (described.abstract.fault_messages or {}).values()
-        elements = [part.element for message in messages for part in message.parts.values() if part.element is not None]
-        return [Fault(element.qname.text, self._one(element, element.qname.localname)) for element in elements]
+        return [Fault(detail, self._detail(kind)) for _, detail, kind in declared_details(described)]
+
+    def _detail(self, kind: Any) -> str:
+        if isinstance(kind, xsd.Element):
+            return self._one(kind, kind.qname.localname)
+        return self._models.reference(kind, None, kind.qname.localname)
 
 
 def _has_headers(message: Any) -> bool:
