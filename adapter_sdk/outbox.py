@@ -128,8 +128,7 @@ class Outbox:
                 continue
             if message.exchange != self._exchange:
                 raise BrokerError(f"the queue {message.routing_key} does not take a copy ({confirm.value})")
-            if confirm is Confirm.RETURNED and not self._replies_required:
-                log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts())
+            if self._dropped(message, confirm, facts):
                 continue
             settled = False
             log.error(
@@ -141,6 +140,13 @@ class Outbox:
                 **facts(),
             )
         return settled
+
+    def _dropped(self, message: Message, confirm: Confirm, facts: Callable[[], Mapping[str, Any]]) -> bool:
+        """Whether this is a reply that no queue wants, and none has to; if so, that is said."""
+        if self._replies_required or confirm is not Confirm.RETURNED or message.exchange != self._exchange:
+            return False
+        log.warning("reply dropped: no queue wants it", reply_type=message.type, **facts())
+        return True
 
     def _come_back_later(self, works: Sequence[Work]) -> None:
         """A copy of the event comes again after a while, as it is: what the ledger has of it stays unchanged."""
@@ -185,8 +191,10 @@ class Outbox:
         except PermanentError as error:
             log.warning("left-behind message cannot be sent", error=str(error), **facts_of_entry(entry))
             return False
-        if any(confirm is not Confirm.CONFIRMED for confirm in confirms):
-            return False
+        facts = partial(facts_of_entry, entry)
+        for message, confirm in zip(messages, confirms, strict=True):
+            if confirm is not Confirm.CONFIRMED and not self._dropped(message, confirm, facts):
+                return False
         self._ledger.sent([(entry.key, entry.token)])
         log.info("left-behind messages published", **facts_of_entry(entry), messages=len(messages))
         return True

@@ -4,7 +4,6 @@ Two facts carry it. The unsettled delivery is the pump: whatever dies, the broke
 the memory: what was done is not done again, and its stored replies are published again with the same ids.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,14 +33,13 @@ from adapter_sdk.outbox import Outbox, Publish
 from adapter_sdk.outcomes import AttemptsUsedUp, DeliveryLimit, NotSettledYet, after_failure, most_attempts
 from adapter_sdk.replies import seal
 from adapter_sdk.retry import RetryPolicy
+from adapter_sdk.sweeping import Sweeper
 from adapter_sdk.topology import BUSY_DELAY, RESEND_DELAY, attempts_of, copy_to, dead_queue, retry_queue
 from adapter_sdk.transport.base import Delivery, Message
 from adapter_sdk.work import FromLedger, InHand, Work, correlation_of, first_of_each_key
 
 log = structlog.get_logger("adaptor")
 
-# An entry that nobody has touched for so long, in seconds, is no longer in the hands that left its messages unsent.
-_LEFT_BEHIND = 60.0
 # How often an event goes back to the queue as it is; then a copy of it comes round, which the broker counts anew.
 _RETURNS = 3
 
@@ -89,6 +87,7 @@ class Pipeline:
         self._clock = clock
         self._sleep = sleep
         self._in_hand = InHand()
+        self.sweep = Sweeper(ledger, self.outbox, self._in_hand, clock).sweep
         self._unheard: Counter[Key] = Counter()
 
     def process(self, deliveries: Sequence[Delivery]) -> Settlement:
@@ -176,22 +175,6 @@ class Pipeline:
             only_asks=attempt > work.policy.max_attempts,
             seal=partial(seal, self._name, work.event, now=now),
         )
-
-    def sweep(self, *, alone: bool = False) -> int:
-        """Publish what a process that died left unsent: replies of applied events, copies of waiting ones.
-
-        With no other process beside this one (`alone`) that need not be old. Returns how many events it was done for.
-        Raises BrokerError or LedgerError.
-        """
-        now = self._clock()
-        swept = 0
-        age, limit = (-math.inf, 1000) if alone else (_LEFT_BEHIND, 100)
-        for entry in self._ledger.unsent(now - age, limit=limit, after=now + _LEFT_BEHIND):
-            if entry.state is State.CLAIMED:
-                continue
-            with self._in_hand.hold([entry.key]):
-                swept += self.outbox.publish_again(entry, now)
-        return swept
 
     def take_in(self, message: Message) -> bool:
         """Make a dead letter of what the broker gave up, unless the ledger knows its end. False: in other hands now.

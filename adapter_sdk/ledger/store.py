@@ -178,15 +178,21 @@ class SqlLedger:
             if not rows.run(schema.INSERT, [row_of(entry, self.adaptor)]):
                 rows.run(schema.BACK_TO_DEAD, [row_of(entry, self.adaptor)])
 
-    def unsent(self, before: float, limit: int, after: float = math.inf) -> list[Entry]:
+    def unsent(self, before: float, limit: int, after: float = math.inf, passed_over: int = 0) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
         with self._table() as table:
             return table.select(
                 # Replies that nobody takes may stand there for days; what waits to be worked on goes first.
                 "unsent = 1 AND (updated_at < :before OR updated_at > :after) "
-                "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at LIMIT :limit",
+                "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at, event_hash "
+                "LIMIT :limit OFFSET :passed_over",
                 # MariaDB has no infinity.
-                {"before": before, "limit": limit, "after": min(after, sys.float_info.max)},
+                {
+                    "before": min(before, sys.float_info.max),
+                    "limit": limit,
+                    "after": min(after, sys.float_info.max),
+                    "passed_over": passed_over,
+                },
             )
 
     def next_in_line(self, past_dead: bool, limit: int) -> list[Entry]:

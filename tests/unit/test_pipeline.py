@@ -726,6 +726,11 @@ def _fail(_: Sequence[Message]) -> None:
     raise BrokerError("connection lost")
 
 
+def _refuse_old(messages: Sequence[Message]) -> None:
+    if any(b'"b-' in message.body for message in messages):
+        raise PermanentError("too long")
+
+
 @pytest.mark.parametrize("jump", [7200.0, -7200.0], ids=["forward", "back"])
 class TestAClockThatJumps:
     """The broker times what waits, and the adaptor's clock decides nothing."""
@@ -867,6 +872,49 @@ class TestSweep:
         bench.unwanted = {"erp.booked"}
         assert bench.pipeline.sweep() == 0
         assert len(bench.ledger.unsent(bench.now, 10)) == 1
+
+    def test_what_cannot_be_sent_keeps_nothing_else_waiting(self, bench: Bench) -> None:
+        """However many replies cannot be sent, however old they are, the others leave; so do these, when they can."""
+        bench.publishing = _fail
+        bench.send(*(placed(f"b-{number:03d}") for number in range(250)))
+        with pytest.raises(BrokerError):
+            bench.step(250)
+        bench.queue.clear()
+        bench.now += 1
+        bench.send(*(placed(f"c-{number:03d}") for number in range(250)))
+        with pytest.raises(BrokerError):
+            bench.step(250)
+        bench.queue.clear()
+        bench.publishing = _refuse_old
+        bench.now += 61
+        assert sum(bench.pipeline.sweep() for _ in range(6)) == 250
+        bench.publishing = lambda _: None
+        assert sum(bench.pipeline.sweep() for _ in range(2)) == 250
+        assert len(bench.reply_ids()) == 500
+
+    def test_thousands_leave_with_one_sweep(self, bench: Bench) -> None:
+        """What a process left that had a long list in hand is out in seconds, not in as many sweeps as it has pages."""
+        bench.publishing = _fail
+        bench.send(*(placed(f"a-{number}") for number in range(950)))
+        with pytest.raises(BrokerError):
+            bench.step(950)
+        bench.publishing = lambda _: None
+        bench.now += 61
+        assert bench.pipeline.sweep() == 950
+
+    def test_left_behind_optional_replies_are_dropped(self, bench_of: BenchOf) -> None:
+        """With optional replies the sweep drops one that no queue wants, once, as its own process would have done."""
+        bench = bench_of(replies_required=False)
+        bench.publishing = _fail
+        bench.send(placed("a"))
+        with pytest.raises(BrokerError):
+            bench.step()
+        bench.publishing = lambda _: None
+        bench.unwanted = {"erp.booked"}
+        bench.now += 61
+        assert bench.pipeline.sweep() == 1
+        assert bench.pipeline.sweep() == 0
+        assert not bench.ledger.unsent(bench.now + 1, 10)
 
 
 KINDS = st.sampled_from(
