@@ -135,5 +135,5 @@ def at_work(folder: Path) -> Iterator[Runner]:
             yield runner
         finally:
             runner.stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()

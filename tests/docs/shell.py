@@ -87,7 +87,7 @@ class Shell:
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, number)
-                self._process.wait(5)
+                self._process.wait(60)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
         for stream in (self._process.stdin, self._process.stdout):

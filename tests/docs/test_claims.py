@@ -63,7 +63,7 @@ def test_the_example_of_the_readme_books_orders(tmp_path: Path, monkeypatch: pyt
             harness.publish(second)
             harness.wait_for(second, State.IN_DOUBT)
             erp.erp.turns.set(Mischief())
-            replies = harness.replies(2, timeout=20)
+            replies = harness.replies(2)
         booked = [(order.order_no, order.number) for order in erp.erp.books.all()]
     assert booked == [(reply.data.order_id, reply.data.erp_number) for reply in replies]
     assert [number for number, _ in booked] == ["1", "2"]

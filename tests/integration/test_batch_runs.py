@@ -91,7 +91,7 @@ def start(fresh_rabbitmq: Broker, tmp_path: Path, drop: Path) -> Iterator[Start]
         while started:
             runner, thread = started.pop()
             runner.stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
     def begin(adaptor: type[Notes] = Notes, state: RunState = RunState.CONSUMING, **runner: Any) -> Runner:

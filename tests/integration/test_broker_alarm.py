@@ -93,5 +93,5 @@ def test_what_has_nothing_to_publish_goes_on(own_rabbitmq: Node, tmp_path: Path)
     finally:
         shop.close()
         runner.stop()
-        running.join(20)
+        running.join(60)
     assert not running.is_alive()

@@ -103,7 +103,7 @@ class Scene:
     def stop(self) -> None:
         """As on SIGTERM."""
         self.runner.stop()
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def consumes(self) -> None:

@@ -98,7 +98,7 @@ def test_both_work_and_both_stop(run: Run, fresh_rabbitmq: Broker) -> None:
     wait_until(lambda: len(list(run.folder.glob("*.done"))) == len(ids))
     assert len(run.workers()) == 2
     run.popen.send_signal(signal.SIGTERM)
-    assert run.popen.wait(20) == 0
+    assert run.popen.wait(60) == 0
     assert run.log.read_text().count('"state": "stopped"') == 2
 
 

@@ -57,7 +57,7 @@ class Process:
 
     def status(self) -> int:
         """The exit status, within 10 seconds."""
-        return self.popen.wait(10)
+        return self.popen.wait(60)
 
 
 @pytest.fixture

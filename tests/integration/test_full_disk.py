@@ -101,7 +101,7 @@ class Scene:
     def stop(self) -> None:
         """As on SIGTERM; it ends in good order."""
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(20) == 0
+        assert self._process.wait(60) == 0
 
     def close(self) -> None:
         """Leave nothing behind."""

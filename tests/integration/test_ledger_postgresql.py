@@ -79,7 +79,7 @@ class TestPostgreSqlLedger(LedgerContract):
             assert owner.record_in(rows, [Record(key=key(), token=entry.token, state=State.APPLIED)], 2.0) == [True]
             thread.start()
             _wait_for_a_lock(owner)
-        thread.join(10)
+        thread.join(60)
         assert verdicts == [Verdict.DUPLICATE]
 
     def test_a_late_record_waits_for_the_owner_s_commit_and_changes_nothing(
@@ -95,7 +95,7 @@ class TestPostgreSqlLedger(LedgerContract):
             owner.record_in(rows, [Record(key=key(), token=entry.token, state=State.APPLIED)], 2.0)
             thread.start()
             _wait_for_a_lock(owner)
-        thread.join(10)
+        thread.join(60)
         assert kept == [False]
         assert owner.counts() == {State.APPLIED: 1}
 
@@ -135,7 +135,7 @@ class TestPostgreSqlLedger(LedgerContract):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert errors == []
         last = {entry.key: entry for entry in sorted(granted, key=lambda entry: entry.attempts)}
         assert len(last) == 400

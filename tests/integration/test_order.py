@@ -130,7 +130,7 @@ def start(fresh_rabbitmq: Broker, tmp_path: Path) -> Iterator[Start]:
         while started:
             runner, thread = started.pop()
             runner.stop()
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
     def begin(adaptor: type[Adaptor] = Journal, state: RunState = RunState.CONSUMING, **runner: Any) -> Runner:
@@ -339,7 +339,7 @@ def test_the_next_process(
         for runner, thread in zip(runners, threads, strict=True):
             runner.stop()
             if thread.ident:
-                thread.join(20)
+                thread.join(60)
 
 
 def test_one_process(publish: Callable[..., None], start: Start, fresh_rabbitmq: Broker, tmp_path: Path) -> None:
@@ -357,4 +357,4 @@ def test_one_process(publish: Callable[..., None], start: Start, fresh_rabbitmq:
         assert second.ledger.counts() == {}
     finally:
         second.stop()
-        thread.join(20)
+        thread.join(60)

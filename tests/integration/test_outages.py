@@ -158,7 +158,7 @@ def test_a_backend_that_is_away_before_the_first_start(tmp_path: Path) -> None:
         assert Printer.printed == {"first": 1}
     finally:
         copier.stop()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_an_hour_with_ten_thousand_waiting_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ class Running:
     def stop(self) -> None:
         """As on SIGTERM."""
         self.runner.stop()
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -294,12 +294,12 @@ class TestStopping:
         def hold(event: Event[Placed]) -> None:
             if event.id == "slow":
                 entered.set()
-                assert proceed.wait(20)
+                assert proceed.wait(60)
 
         BEHAVIOUR.before = hold
         running = start(runner=RunnerSettings(concurrency=1, batch_size=1))
         shop.publish(placed("slow"), placed("next"))
-        assert entered.wait(10)
+        assert entered.wait(60)
         running.runner.stop()
         assert running.runner.wait_for(RunState.STOPPING, 60)
         proceed.set()
@@ -318,19 +318,19 @@ class TestStopping:
         def hold(event: Event[Placed]) -> None:
             if not entered.is_set():
                 entered.set()
-                assert proceed.wait(20)
+                assert proceed.wait(60)
 
         BEHAVIOUR.before = hold
         first = start(runner=RunnerSettings(concurrency=1, drain_timeout=0.1))
         shop.publish(placed("a"))
-        assert entered.wait(10)
+        assert entered.wait(60)
         (left,) = [thread for thread in threading.enumerate() if thread.name.startswith("stock-worker")]
         pool = first.runner._family._engine.pool  # type: ignore[attr-defined]
         first.stop()
         start()
         wait_until(lambda: picks(stock) == ["a"])
         proceed.set()
-        left.join(10)
+        left.join(60)
         pool.dispose()
         assert picks(stock) == ["a"]
         assert BEHAVIOUR.calls == ["a", "a"]
@@ -355,7 +355,7 @@ class TestStopping:
         monkeypatch.setattr(runner, "_own", own_and_be_stopped)
         thread = threading.Thread(target=runner.run)
         thread.start()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
         assert runner.state is RunState.STOPPED
 
@@ -468,7 +468,7 @@ class TestConfiguration:
             folder=tmp_path,
         )
         running = Running(Stock, settings).start(RunState.STOPPED)
-        running.thread.join(10)
+        running.thread.join(60)
         assert "adaptor sql install" in str(running.ended_by)
 
     def test_missing_topology_when_declaring_is_off(
@@ -484,7 +484,7 @@ class TestConfiguration:
         running = Running(Stock, settings)
         running.runner.ledger.install()  # type: ignore[attr-defined]
         running.start(RunState.STOPPED)
-        running.thread.join(10)
+        running.thread.join(60)
         for part in ("stock", "stock.retry.100ms", "stock.dead", "adaptor topology apply", "declare = true"):
             assert part in str(running.ended_by)
         assert set(running.transport.missing(plan(Stock, settings))) >= {"stock", "stock.dead"}
@@ -503,7 +503,7 @@ class TestConfiguration:
         running.transport.open()
         running.transport.declare(Topology(queues=wanted.queues[:1]))
         running.start(RunState.STOPPED)
-        running.thread.join(10)
+        running.thread.join(60)
         assert "Queue 'stock' exists with" in str(running.ended_by)
         assert set(running.transport.missing(wanted)) == {queue.name for queue in wanted.queues[1:]} | {"events"}
 

@@ -409,7 +409,7 @@ def test_connections_that_nobody_needs_any_more_are_closed(peer: Callable[..., P
 
     def behave(connection: socket.socket, request: bytes) -> None:
         if b">burst<" in request:
-            together.wait(5)
+            together.wait(60)
         connection.sendall(xml_message(_ANSWER))
 
     server = peer(behave, keep_alive=True)

@@ -372,7 +372,7 @@ class TestWhatDatabasesSay:
             for number, row in enumerate((1, 2) if event.id == "a" else (2, 1)):
                 db.execute(text("UPDATE locks SET n = n + 1 WHERE id = :id"), {"id": row})
                 if number == 0 and len(calls) <= 2:
-                    meet.wait(10)
+                    meet.wait(60)
             return 0
 
         Stock.then = [cross]

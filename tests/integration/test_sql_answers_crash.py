@@ -179,7 +179,7 @@ def test_killed_between_completing_publishing_and_taking_away(scene: Scene, poin
     # Where the rows are marked in the ledger's own commit, nothing is found again; else the second death finds it.
     for _ in range(1 if scene.settings.family.ledger == "backend" else 2):
         process = scene.start(point)
-        assert process.wait(30)
+        assert process.wait(60)
         assert process.died_as_told
     scene.a_minute_passes()
     wanted = ids("a", "b")
@@ -196,7 +196,7 @@ def test_killed_between_announcing_that_a_reply_is_overdue_and_noting_it(scene: 
     """It is announced again as the same event; then it is not announced any more."""
     scene.publish("a", "b")
     process = scene.start("overdue.announced")
-    assert process.wait(30)
+    assert process.wait(60)
     assert process.died_as_told
     scene.publish("c")
     wanted = ids("a", "b", "c", more="-overdue")

@@ -326,7 +326,7 @@ class TestEachOthersWay:
             def update(db: Connection) -> None:
                 db.execute(text("UPDATE shelf SET n = n + 1 WHERE id = :id"), {"id": number})
                 if len(Stock.called) <= 2:
-                    meet.wait(10)
+                    meet.wait(60)
 
             return update
 
@@ -364,7 +364,7 @@ class TestEachOthersWay:
         def read(db: Connection) -> None:
             db.scalar(text("SELECT COUNT(*) FROM picks"))
             if len(Stock.called) <= 2:
-                meet.wait(10)
+                meet.wait(60)
 
         for family in stocked(f"{fresh_pg_url} -cdefault_transaction_isolation=serializable"):
             Stock.hooks = dict.fromkeys("ab", read)

@@ -214,13 +214,13 @@ class TestRunning:
         def hold(db: Connection) -> None:
             if not entered.is_set():
                 entered.set()
-                assert proceed.wait(10)
+                assert proceed.wait(60)
 
         Stock.then = staticmethod(hold)
         with no_logs(), AdaptorHarness(Stock, {"sql": {"url": fresh_pg_url, "ledger": "local"}}) as harness:
             first, second = event_of(Placed(order_id="a")), event_of(Placed(order_id="b"))
             harness.publish(first)
-            assert entered.wait(10)
+            assert entered.wait(60)
             harness.publish(second)
             harness.wait_for(second, State.APPLIED)
             assert harness.wait_for(first, State.CALLING)

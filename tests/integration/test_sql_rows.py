@@ -193,10 +193,10 @@ class TestUpsert:
 
         thread = threading.Thread(target=first)
         thread.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         with handle() as db:
             assert db.upsert("article", article("A", "second", 2), key=KEY, newer_by="version") == 1
-        thread.join(10)
+        thread.join(60)
         assert articles(engine) == [("A", "second", 2)]
 
 

@@ -34,7 +34,7 @@ def erp(tmp_path: Path) -> Iterator[ErpServer]:
 
 def _ask(url: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     connection.request(method, path, body)
     response = connection.getresponse()
     answer = response.status, response.read()
@@ -177,7 +177,7 @@ def test_it_runs_as_a_program_of_its_own(tmp_path: Path) -> None:
         service = _foreign(url, "Soap12")
         assert service.CreateOrder(OrderNo="A-1", Customer="ACME", Total=Decimal(5)).Number == "ERP-000001"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert (tmp_path / FILE_NAME).exists()
     finally:
         watchdog.cancel()

@@ -97,6 +97,6 @@ def running(known_hosts: Path) -> Iterator[int]:
     yield port
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(60)
     for transport in transports:
         transport.close()

@@ -57,7 +57,7 @@ def torture(order: Order, folder: Path) -> list[Verdict]:
     node = start_on_free_ports(lambda: Node(run, "rabbitmq"))
     try:
         replies = Replies(node.broker.url, [f"torture.{family}.done" for family in order.families])
-        replies.ready.wait(30)
+        replies.ready.wait(60)
         broker = BrokerState(node)
         backends = [BACKENDS[family](folder / family, run, ordered=order.ordered) for family in order.families]
         campaigns = [_campaign(order, backend, broker, replies) for backend in backends]

@@ -68,7 +68,7 @@ class Replies:
         """Stop listening."""
         self._ended.set()
         self._lost.set()
-        self._thread.join(20)
+        self._thread.join(60)
         self._transport.close()
 
     def _run(self) -> None:

@@ -30,7 +30,7 @@ def run(wanted: str | None, more: str = "") -> "subprocess.CompletedProcess[str]
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 

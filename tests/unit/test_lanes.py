@@ -80,7 +80,7 @@ def test_keys_in_order(start: Start) -> None:
 def test_keys_beside_each_other(start: Start) -> None:
     """While one key is busy others are handled, and so are events without a key, spread over all lanes."""
     meet = threading.Barrier(2)
-    lanes = start(4, lambda works: meet.wait(10) and None, batch_size=1)
+    lanes = start(4, lambda works: meet.wait(60) and None, batch_size=1)
     lanes.put([delivery(0, "a"), delivery(1, "a"), *(delivery(number, None) for number in range(14))])
     assert lanes.stop(10)
     assert not meet.broken
@@ -112,7 +112,7 @@ def test_a_key_that_is_no_text(start: Start) -> None:
     lanes = start(2, lambda works: handled.set())
     lanes._admit = lambda deliveries: [work for work in admitted(deliveries) if _spoil(work)]
     lanes.put([delivery(1, "a")])
-    assert handled.wait(10)
+    assert handled.wait(60)
 
 
 def _spoil(work: Work) -> bool:

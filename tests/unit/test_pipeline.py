@@ -211,7 +211,7 @@ class TestTheUsualWay:
 
         def slow(self: Erp, id: str, order_id: str) -> Booked:
             entered.set()
-            assert proceed.wait(10)
+            assert proceed.wait(60)
             return book(self, id, order_id)
 
         event = placed("a")
@@ -221,13 +221,13 @@ class TestTheUsualWay:
             patch.setattr(Erp, "_book", slow)
             workers = [threading.Thread(target=bench.pipeline.process, args=([one],)) for one in deliveries]
             workers[0].start()
-            assert entered.wait(10)
+            assert entered.wait(60)
             workers[1].start()
             workers[1].join(0.1)
             assert workers[1].is_alive()
             proceed.set()
             for worker in workers:
-                worker.join(10)
+                worker.join(60)
         assert Erp.calls == ["a"]
         assert len(bench.replies) == 1
 

@@ -30,7 +30,7 @@ class SlowJournal:
         self._open = []
         yield self
         self.began.set()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         if self.broken:
             raise LedgerError("the disk is full")
         self.commits.append(self._open)
@@ -58,7 +58,7 @@ def _seven_behind_one(journal: SlowJournal, notes: SharedNotes, pool: ThreadPool
         notes.write(Key("/s", str(number)), "lost" if number == 2 else "mine", State.CALLING, {})
 
     futures = [pool.submit(write, 0)]
-    assert journal.began.wait(10)
+    assert journal.began.wait(60)
     futures += [pool.submit(write, number) for number in range(1, 8)]
     wait_until(lambda: len(notes._waiting) == 7)
     return futures
