@@ -20,7 +20,7 @@ from adapter_sdk.topology import RESEND_DELAY
 from tests.services.rabbitmq import Node
 from tests.services.supervised import StartFailed
 from tests.torture.backends import Backend
-from tests.torture.inject import SYSTEM_CALLS, killed_at_a_system_call
+from tests.torture.inject import SYSTEM_CALLS, Tracers
 from tests.torture.processes import Crew, command_for
 from tests.torture.proxy import Proxy
 from tests.torture.script import Fault, Planned, Step, Strike
@@ -130,7 +130,7 @@ class Campaign:
         self._doubts_counted = 0.0
         self._excused_until = 0.0
         self._binding: threading.Timer | None = None
-        self._started = False
+        self._tracers: Tracers | None = None
 
     def run(self) -> None:
         """From the start of the backend to the evidence. What ends it before is in `failure`."""
@@ -188,19 +188,14 @@ class Campaign:
             "ADAPTOR_LOG_LEVEL": "warning",
             **self._backend.start(),
         }
-        self._crew = Crew(self._backend.processes, self._command, environment, folder)
+        command = command_for(self._backend.app, self._broken)
+        self._crew = Crew(self._backend.processes, command, environment, folder)
+        if self._inject is not None:
+            self._tracers = Tracers(self._crew.processes, SYSTEM_CALLS[self.family], self._inject)
         self._ledger = sqlalchemy.create_engine(self._backend.ledger_url)
         self._backend.install(environment)
         self._crew.start()
         self._wait(self._declared, 60.0, f"the adaptors of {self.family} did not start")
-        self._started = True
-
-    def _command(self) -> Sequence[str]:
-        """What starts an adaptor. Only the queues that the first one declares keep what is sent."""
-        command = command_for(self._backend.app, self._broken)
-        if self._inject is None or not self._started:
-            return command
-        return killed_at_a_system_call(command, SYSTEM_CALLS[self.family], self._inject)
 
     def _declared(self) -> bool:
         ended = [process.status for process in self._crew.processes if process.status is not None]
@@ -292,8 +287,9 @@ class Campaign:
         """Wait until `done`. Raises TimeoutError when nothing is heard for longer than is promised."""
         began = time.monotonic()
         while not done():
-            if self._inject is not None:
+            if self._tracers is not None:
                 self._crew.start()
+                self._tracers.attach(len(self._replies.of[self.family]))
             now = time.monotonic()
             if not self._broker.up.is_set():
                 began = now
@@ -314,6 +310,8 @@ class Campaign:
             self._wait(self._all_over, self._patience, "the work did not come to an end")
         except TimeoutError as error:
             self.evidence.trouble.append(str(error))
+        if self._tracers is not None:
+            self._tracers.end()
         self._crew.end()
         evidence = self.evidence
         try:

@@ -2,9 +2,12 @@
 
 import random
 import shutil
+import subprocess
 from collections.abc import Sequence
 
 from tests.services.missing import Missing
+from tests.services.supervised import StartFailed
+from tests.torture.processes import Process, leashed, listens
 
 _DURABLE = ("fsync", "fdatasync", "pwrite64", "write")
 _TALKING = ("sendto", "recvfrom")
@@ -16,7 +19,7 @@ SYSTEM_CALLS = {
 }
 """The system calls by which each family and its ledger change something."""
 
-_LATEST = 2000  # counted in each thread by itself; a start alone is some hundred
+_LATEST = 2000  # counted in each thread by itself, from when the tracer is there
 
 
 def find() -> str:
@@ -27,8 +30,38 @@ def find() -> str:
     return found
 
 
-def killed_at_a_system_call(command: Sequence[str], calls: Sequence[str], chance: random.Random) -> list[str]:
-    """The command under a tracer that kills it at some call of some kind; for its parent it is the process itself."""
-    call, number = chance.choice(calls), round(_LATEST ** chance.random())
-    kill = f"inject={call}:signal=SIGKILL:when={number}"
-    return [find(), "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", kill, *command]
+class Tracers:
+    """One tracer for each of these processes, which kills it at some system call of some kind."""
+
+    def __init__(self, processes: Sequence[Process], calls: Sequence[str], chance: random.Random) -> None:
+        self._processes = processes
+        self._calls = calls
+        self._chance = chance
+        self._strace = find()
+        self._heard: dict[int, int] = {}
+        self._tracers: dict[int, subprocess.Popen[bytes]] = {}
+
+    def attach(self, answered: int) -> None:
+        """Attach to those that have begun to work: events were answered since they were ready, `answered` by now.
+
+        Before that a process would be killed at its start again and again, and nothing would ever be done. Raises
+        StartFailed where nobody may attach.
+        """
+        for pid in [pid for process in self._processes if (pid := process.pid) is not None and listens(pid)]:
+            tracer = self._tracers.get(pid)
+            if tracer is None and answered > self._heard.setdefault(pid, answered):
+                self._tracers[pid] = self._attach(pid)
+            elif tracer is not None and tracer.poll() == 1 and listens(pid):
+                raise StartFailed(f"strace cannot attach to process {pid}")
+
+    def end(self) -> None:
+        """Let go of those that live."""
+        for tracer in self._tracers.values():
+            tracer.terminate()
+            tracer.wait()
+
+    def _attach(self, pid: int) -> subprocess.Popen[bytes]:
+        call, number = self._chance.choice(self._calls), round(_LATEST ** self._chance.random())
+        kill = f"inject={call}:signal=SIGKILL:when={number}"
+        command = [self._strace, "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={call}", "-e", kill]
+        return subprocess.Popen([*leashed(command)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

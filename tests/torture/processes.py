@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,9 +19,7 @@ _GRACE = 45.0  # seconds that an adaptor has to end by itself: more than its dra
 class Process:
     """One adaptor process at a time. It dies with the thread that called `start`."""
 
-    def __init__(
-        self, command: Callable[[], Sequence[str]], environment: Mapping[str, str], folder: Path, log: Path
-    ) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> None:
         self._command = command
         self._environment = environment
         self._folder = folder
@@ -52,7 +50,7 @@ class Process:
                 self.own_ends.append(self._process.returncode)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *self._command()],
+                    leashed(self._command),
                     cwd=self._folder,
                     env=dict(self._environment),
                     stdin=subprocess.DEVNULL,
@@ -90,7 +88,7 @@ class Process:
         self._measure(process)
         process.send_signal(signal.SIGCONT)
         with suppress(TimeoutError):  # one that has just been started does not listen yet
-            wait_until(lambda: process.poll() is not None or _listens(process.pid))
+            wait_until(lambda: process.poll() is not None or listens(process.pid))
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
@@ -105,7 +103,7 @@ class Process:
             self.largest = max(self.largest, int(status.split("VmRSS:")[1].split()[0]) // 1024)
 
 
-def _listens(pid: int) -> bool:
+def listens(pid: int) -> bool:
     """Whether a process has a handler of its own for SIGTERM: proc(5), SigCgt."""
     with suppress(OSError):
         caught = Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0]
@@ -113,12 +111,15 @@ def _listens(pid: int) -> bool:
     return False
 
 
+def leashed(command: Sequence[str]) -> list[str]:
+    """The command that runs `command` and dies with the thread that starts it."""
+    return [sys.executable, "-S", "-E", leash.__file__, str(os.getpid()), *command]
+
+
 class Crew:
     """The processes of one adaptor."""
 
-    def __init__(
-        self, count: int, command: Callable[[], Sequence[str]], environment: Mapping[str, str], folder: Path
-    ) -> None:
+    def __init__(self, count: int, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.processes = [
             Process(command, environment, folder, folder / f"adaptor-{number}.log") for number in range(1, count + 1)
         ]
