@@ -44,7 +44,7 @@ _PROPERTIES = {
 
 
 class Deliveries:
-    """Reads the deliveries of one consumer that stand whole in a buffer, and hands them to `on_delivery`.
+    """Reads the deliveries of one consumer from a buffer, and hands them to `on_delivery`.
 
     A body in several frames, and whatever is not a delivery of this consumer, is left to pika.
     """
@@ -57,32 +57,40 @@ class Deliveries:
         self._deliver = b"%b%c%b" % (_DELIVER, len(tag), tag)
         self._on_delivery = on_delivery
 
-    def read(self, buffer: bytes, start: int) -> int:
-        """Hand over the delivery that begins at `start` and return where it ends; 0 if none stands there whole."""
+    def read(self, buffer: bytes, start: int) -> int | None:
+        """Hand over the delivery that begins at `start` and return where to read on.
+
+        That is `start` itself as long as it has not arrived whole. None if what begins there is for pika.
+        """
         if not (buffer.startswith(self._method, start) and buffer.startswith(self._deliver, start + _START)):
-            return 0
+            return None
+        arrived = len(buffer)
         header = start + _AROUND + int.from_bytes(buffer[start + 3 : start + 7], "big")
+        if header + _START + _CONTENT.size > arrived:
+            return start
         if not buffer.startswith(self._header, header):
-            return 0
+            return None
         body = header + _AROUND + int.from_bytes(buffer[header + 3 : header + 7], "big")
-        if body > len(buffer):
-            return 0
         _class, _weight, size, flags = _CONTENT.unpack_from(buffer, header + _START)
-        end = body + _AROUND + size if size else body
-        if end > len(buffer) or flags & 1:
-            return 0
-        if size and not (
-            buffer.startswith(self._body, body) and int.from_bytes(buffer[body + 3 : body + 7], "big") == size
-        ):
-            return 0
+        if flags & 1:
+            return None
+        end = body
+        if size:
+            if body + _START > arrived:
+                return start
+            if not buffer.startswith(self._body, body) or int.from_bytes(buffer[body + 3 : body + 7], "big") != size:
+                return None
+            end += _AROUND + size
+        if end > arrived:
+            return start
         if buffer[header - 1] != _END or buffer[body - 1] != _END or buffer[end - 1] != _END:
-            return 0
+            return None
         tag_at = start + _START + len(self._deliver)
         tag, redelivered = _TAG.unpack_from(buffer, tag_at)
         exchange, routing_key = _address(buffer[tag_at + _TAG.size : header - 1])
         message = Message(buffer[body + _START : end - 1] if size else b"", routing_key, exchange)
         if _read_properties(message, buffer, header + _START + _CONTENT.size, flags) != body - 1:
-            return 0
+            return None
         self._on_delivery(tag, bool(redelivered), message)
         return end
 

@@ -17,6 +17,10 @@ T = TypeVar("T")
 # Bytes of a frame around its payload: type, channel and size before it, an end mark after it.
 _FRAME_OVERHEAD = 8
 
+_READ_SIZE = 64 * 1024
+"""Bytes asked of the socket at once. pika asks for 4 KiB: at each call the thread gives the interpreter away, and a
+worker that computes keeps it for 5 ms."""
+
 CLOSE_TIMEOUT = 3.0
 """Seconds to wait for the broker's part of closing. Under an alarm it may never come."""
 
@@ -34,13 +38,19 @@ class Connection(pika.SelectConnection):
     bytes_received: int
     frames_received: int
 
+    def _proto_connection_made(self, transport: Any) -> None:
+        transport._MAX_RECV_BYTES = _READ_SIZE
+        super()._proto_connection_made(transport)  # type: ignore[misc]
+
     def _on_data_available(self, data_in: bytes) -> None:
         if not self.is_open:
             super()._on_data_available(data_in)  # type: ignore[misc]
             return
         buffer, start = self._frame_buffer + data_in, 0
         while len(buffer) - start >= _FRAME_OVERHEAD:
-            if self.deliveries is not None and (end := self.deliveries.read(buffer, start)):
+            if self.deliveries is not None and (end := self.deliveries.read(buffer, start)) is not None:
+                if end == start:
+                    break
                 start = end
                 continue
             end = start + _FRAME_OVERHEAD + int.from_bytes(buffer[start + 3 : start + 7], "big")
