@@ -25,20 +25,25 @@ class Pace:
         self._workers = workers
         self._batch_size = batch_size
         self._in_a_turn = 0.0  # events that one worker does within a turn, by the last batches
+        self._without_shared = 0.0  # the same, if there were none of the waits that the events of a batch share
         self._tried = -math.inf
         self.most_running = workers
         """How many workers are to have a batch in hand at once."""
 
     def share(self, waiting: int) -> int:
         """How many of the waiting events a worker takes."""
-        fair = max(math.ceil(waiting / self._workers), int(self._in_a_turn))
-        soon = max(1, int(self._in_a_turn * _LONGEST / _TURN)) if self._in_a_turn else self._batch_size
+        fair = max(math.ceil(waiting / self._workers), int(self._without_shared))
+        soon = max(1, int(self._without_shared * _LONGEST / _TURN)) if self._without_shared else self._batch_size
         return min(self._batch_size, fair, soon, waiting)
 
-    def learn(self, events: int, took: float, computed: float, *, alone: bool, now: float) -> None:
-        """A batch is done: it took so many seconds, and so many of the processor; `alone`: no other was in hand."""
+    def learn(self, events: int, took: float, computed: float, *, alone: bool, now: float, shared: float = 0.0) -> None:
+        """A batch is done: it took so many seconds, and so many of the processor; `alone`: no other was in hand.
+
+        `shared` are the seconds that it would have taken for one event as well, as the broker's confirms do.
+        """
         took = max(took, 1e-6)
         self._in_a_turn += (events * _TURN / took - self._in_a_turn) / 4
+        self._without_shared += (events * _TURN / max(took - shared, 1e-6) - self._without_shared) / 4
         if self._in_a_turn < _QUICK:
             self.most_running = self._workers
         elif self.most_running == 1 and alone:

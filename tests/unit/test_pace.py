@@ -24,6 +24,14 @@ def test_quick_events_are_taken_in_as_large_batches_as_may_be() -> None:
     assert pace.share(120) == 100
 
 
+def test_waits_that_a_batch_shares_make_its_events_no_slower() -> None:
+    """What is confirmed together takes no longer for more of it: as much as may be is taken at once."""
+    pace = Pace(4, 250)
+    for number in range(10):
+        pace.learn(100, 0.055, 0.005, alone=False, now=number * 0.055, shared=0.05)
+    assert pace.share(250) == 250
+
+
 def test_slow_events_are_taken_one_by_one() -> None:
     """Of events of a second each."""
     pace = Pace(2, 100)
