@@ -39,7 +39,7 @@ class Reader(Connection):
         self._assembler = ContentFrameAssembler()
         self.direct: list[Got] = []
         self.by_pika: list[Got] = []
-        self.deliveries = Deliveries(CHANNEL, tag, lambda *got: self.direct.append(Got(*got)))
+        self.deliveries = Deliveries(CHANNEL, tag, FRAME_MAX, lambda *got: self.direct.append(Got(*got)))
 
     is_open = True
 

@@ -158,8 +158,11 @@ class ConsumingChannel:
             exclusive=consumer.queue == self._locked,
             callback=lambda _: succeed(started, None),
         )
-        self._link.connection.deliveries = Deliveries(self._channel.channel_number, self._tag, self._arrive)
-        self._link.connection.ioloop.call_later(self._watch_every, partial(self._watch, self._tag))
+        connection = self._link.connection
+        connection.deliveries = Deliveries(
+            self._channel.channel_number, self._tag, connection.params.frame_max, self._arrive
+        )
+        connection.ioloop.call_later(self._watch_every, partial(self._watch, self._tag))
 
     def _watch(self, tag: str) -> None:
         """A consumer that pika no longer has, whatever took it, is lost: silence must never look like an idle queue."""

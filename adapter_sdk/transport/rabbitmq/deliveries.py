@@ -49,12 +49,13 @@ class Deliveries:
     A body in several frames, and whatever is not a delivery of this consumer, is left to pika.
     """
 
-    def __init__(self, channel: int, consumer_tag: str, on_delivery: OnDelivery) -> None:
+    def __init__(self, channel: int, consumer_tag: str, frame_max: int, on_delivery: OnDelivery) -> None:
         self._method = _FRAME.pack(spec.FRAME_METHOD, channel, 0)[:3]
         self._header = _FRAME.pack(spec.FRAME_HEADER, channel, 0)[:3]
         self._body = _FRAME.pack(spec.FRAME_BODY, channel, 0)[:3]
         tag = consumer_tag.encode()
         self._deliver = b"%b%c%b" % (_DELIVER, len(tag), tag)
+        self._largest = frame_max - _AROUND
         self._on_delivery = on_delivery
 
     def read(self, buffer: bytes, start: int) -> int | None:
@@ -64,26 +65,18 @@ class Deliveries:
         """
         if not (buffer.startswith(self._method, start) and buffer.startswith(self._deliver, start + _START)):
             return None
-        arrived = len(buffer)
         header = start + _AROUND + int.from_bytes(buffer[start + 3 : start + 7], "big")
-        if header + _START + _CONTENT.size > arrived:
+        if header + _START + _CONTENT.size > len(buffer):
             return start
-        if not buffer.startswith(self._header, header):
+        _class, _weight, size, flags = _CONTENT.unpack_from(buffer, header + _START)
+        if not buffer.startswith(self._header, header) or flags & 1 or size > self._largest:
             return None
         body = header + _AROUND + int.from_bytes(buffer[header + 3 : header + 7], "big")
-        _class, _weight, size, flags = _CONTENT.unpack_from(buffer, header + _START)
-        if flags & 1:
-            return None
-        end = body
-        if size:
-            if body + _START > arrived:
-                return start
-            if not buffer.startswith(self._body, body) or int.from_bytes(buffer[body + 3 : body + 7], "big") != size:
-                return None
-            end += _AROUND + size
-        if end > arrived:
+        end = body + _AROUND + size if size else body
+        if end > len(buffer):
             return start
-        if buffer[header - 1] != _END or buffer[body - 1] != _END or buffer[end - 1] != _END:
+        in_one = buffer.startswith(self._body, body) and int.from_bytes(buffer[body + 3 : body + 7], "big") == size
+        if (size and not in_one) or not buffer[header - 1] == buffer[body - 1] == buffer[end - 1] == _END:
             return None
         tag_at = start + _START + len(self._deliver)
         tag, redelivered = _TAG.unpack_from(buffer, tag_at)
