@@ -218,8 +218,11 @@ class JournalTransaction(Protocol):
 class Journal(Protocol):
     """The part of a ledger that a family uses in the middle of an effect."""
 
-    def transaction(self) -> AbstractContextManager[JournalTransaction]:
-        """One durable commit. Raises LedgerError if it cannot be made."""
+    def transaction(self, *, lazy: bool = False) -> AbstractContextManager[JournalTransaction]:
+        """One durable commit; a `lazy` one outlives the process, and is on the disk with the next that is not.
+
+        Raises LedgerError if it cannot be made.
+        """
         ...
 
 
@@ -373,7 +376,7 @@ class NoJournal:
     notes: list[tuple[Key, State, Mapping[str, Any]]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def transaction(self) -> "NoJournal":
+    def transaction(self, *, lazy: bool = False) -> "NoJournal":
         return self
 
     def __enter__(self) -> "NoJournal":

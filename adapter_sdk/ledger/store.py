@@ -168,9 +168,9 @@ class SqlLedger:
             if values:
                 table.rows.run(f"UPDATE adaptor_ledger SET unsent = 0 WHERE {schema.ROW} AND token = :token", values)
 
-    def transaction(self) -> AbstractContextManager[Table]:
+    def transaction(self, *, lazy: bool = False) -> AbstractContextManager[Table]:
         """Notes and sequence numbers that become durable together."""
-        return self._table()
+        return self._table(lazy=lazy)
 
     def set_aside(self, entry: Entry) -> None:
         """Keep a message that has no row of its own; the same message again changes nothing, a replayed one is back."""

@@ -125,7 +125,9 @@ class LedgerCalls:
 
     def answered(self, step: int, answer: Answer) -> None:
         self._calls[step - 1]["answer"] = _pack(answer)
-        self._note()
+        # Whatever rests on the answer syncs it: the next call, and the record of the event. A power cut before that
+        # leaves the call in doubt, as one in the moment before this note does.
+        self._note(lazy=True)
 
     def not_applied(self, step: int, exhibit: Exhibit) -> None:
         del self._calls[step - 1 :]
@@ -137,13 +139,13 @@ class LedgerCalls:
     def unanswered(self, exhibit: Exhibit) -> None:
         self._note(exhibit)
 
-    def _note(self, exhibit: Exhibit = None) -> None:
+    def _note(self, exhibit: Exhibit = None, *, lazy: bool = False) -> None:
         # A handler may go on after a doubt: as long as one of its calls has no known end, the event is in doubt.
         state = State.CLAIMED if all("answer" in call for call in self._calls) else State.CALLING
         evidence: dict[str, Any] = {"calls": [dict(call) for call in self._calls]}
         if exhibit is not None:
             evidence[_FAILED] = exhibit
-        self._notes.write(self._claim.key, self._claim.token, state, evidence)
+        self._notes.write(self._claim.key, self._claim.token, state, evidence, lazy=lazy)
         # The claim may be tried again at once, without another look at the ledger.
         self._claim.evidence = evidence
 

@@ -17,6 +17,7 @@ class _Note:
     token: str
     state: State
     evidence: Mapping[str, Any]
+    lazy: bool
     is_done: bool = False
     error: BaseException | None = None
 
@@ -29,9 +30,12 @@ class SharedNotes:
         self._waiting: deque[_Note] = deque()
         self._turn = threading.Lock()
 
-    def write(self, key: Key, token: str, state: State, evidence: Mapping[str, Any]) -> None:
-        """Return when the note is durable. Raises LedgerError, or ClaimLost if `token` no longer owns the row."""
-        note = _Note(key, token, state, evidence)
+    def write(self, key: Key, token: str, state: State, evidence: Mapping[str, Any], *, lazy: bool = False) -> None:
+        """Return when the note is durable; a `lazy` one is written, and will be on the disk with the next commit.
+
+        Raises LedgerError, or ClaimLost if `token` no longer owns the row.
+        """
+        note = _Note(key, token, state, evidence, lazy)
         self._waiting.append(note)
         with self._turn:
             if not note.is_done:
@@ -44,7 +48,7 @@ class SharedNotes:
         # Rows are always changed in one order, so that processes that share a ledger wait in no circle.
         notes.sort(key=lambda note: event_hash(note.key))
         try:
-            with self.journal.transaction() as transaction:
+            with self.journal.transaction(lazy=all(note.lazy for note in notes)) as transaction:
                 for note in notes:
                     try:
                         transaction.note(note.key, note.token, note.state, note.evidence)
