@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
@@ -15,6 +16,10 @@ from tests.services.missing import Missing, skip_or_fail
 from tests.services.rabbitmq import Broker, Node, shared_broker
 from tests.services.run import Run
 from tests.services.supervised import Supervised, start_on_free_ports
+
+# How long an example takes tells of the machine, and nothing of the claim.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
