@@ -37,7 +37,8 @@ class Claim:
     `attempt` counts from 1. `evidence` is what an earlier attempt noted in the journal, None if there was none.
     `in_doubt` says that an earlier attempt may have had its effect, `only_asks` that the attempts are used up: `verify`
     may be asked, and the effect is not made again. `seal` turns reply data into reply events whose ids are the same for
-    every attempt. `received_at` is when the event first came, in seconds since the epoch.
+    every attempt. `received_at` is when the event first came, in seconds since the epoch; `again` says that it has come
+    before, counted as an attempt or not.
     """
 
     event: Event[Any]
@@ -49,6 +50,7 @@ class Claim:
     in_doubt: bool = False
     only_asks: bool = False
     received_at: float = 0.0
+    again: bool = False
     seal: Callable[[Sequence[Answered]], tuple[Reply, ...]]
 
     @property

@@ -192,7 +192,7 @@ class Pipeline:
     @contextmanager
     def _taking_back_attempts(self, batch: Sequence[Work]) -> Iterator[None]:
         """An attempt whose end the ledger could not be told is no sign that the event kills the process."""
-        keys = [work.opened.key for work in batch if work.claim is not None]
+        keys = [work.opened.key for work in batch if work.claim is not None or work.end is not None]
         try:
             yield
         except LedgerError:
@@ -248,7 +248,7 @@ class Pipeline:
         if work.refusal is None and work.handler is not None and work.event is not None:
             work.claim = self._claim_of(work, entry.token, attempt, now)
             work.claim.evidence, work.claim.replies, work.claim.in_doubt = entry.evidence, entry.replies, in_doubt
-            work.claim.received_at = entry.received_at
+            work.claim.received_at, work.claim.again = entry.received_at, entry.received_at != now
             work.refusal = _not_now(work, work.claim, entry)
         if work.refusal is not None:
             self._fail(work, work.refusal, in_doubt, attempt)

@@ -87,6 +87,7 @@ class Place:
     ledger: SqlLedger
     family: FileDropFamily
     adaptor: type[FileDropAdaptor]
+    now: float = 0.0
 
     def claim(self, *events: tuple[str, str]) -> list[Claim]:
         """Claim events of these ids and texts, as the pipeline does."""
@@ -94,14 +95,15 @@ class Place:
             ClaimRequest(key=_event(id_, text).key, digest="0" * 64, type="com.shop.note") for id_, text in events
         ]
         claims = []
-        for (id_, text), (verdict, entry) in zip(events, self.ledger.claim(requests, 0.0), strict=True):
+        self.now += 1.0
+        for (id_, text), (verdict, entry) in zip(events, self.ledger.claim(requests, self.now), strict=True):
             assert verdict is Verdict.GRANTED
             claims.append(
                 Claim(
                     event=_event(id_, text),
                     handler=self.adaptor._handlers["com.shop.note"],
                     token=entry.token,
-                    attempt=entry.attempts,
+                    again=entry.received_at != self.now,
                     evidence=entry.evidence,
                     replies=entry.replies,
                     in_doubt=entry.state in (State.CALLING, State.IN_DOUBT),

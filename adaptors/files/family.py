@@ -9,7 +9,6 @@ from adapter_sdk.answer_methods import AnswerSpec
 from adapter_sdk.answers import Answers
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, PermanentError, TransientError
-from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
 from adapter_sdk.transport.base import Message
@@ -31,10 +30,7 @@ _SEQUENCE = "drop"
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One claim on its way to the drop; `error` ends it.
-
-    `staged_before`: something may lie in staging that was staged for it under another claim, and is not noted.
-    """
+    """One claim on its way to the drop; `error` ends it."""
 
     claim: Claim
     replies: tuple[Reply, ...] = ()
@@ -43,7 +39,6 @@ class _Job:
     name: str = ""
     parcel: Parcel | None = None
     staged: Staged | None = None
-    staged_before: bool = False
     error: Exception | None = None
 
     def outcome(self) -> Outcome:
@@ -60,7 +55,6 @@ class FileDropFamily(Family[Drop]):
         self._form = form
         self._target = target
         self._receiving = receiving
-        self._unnoted: set[Key] = set()  # the events for which this process may have left something in staging
 
     def check(self) -> list[str]:
         """What can be seen of the target, and of the folder of answers, without connecting anywhere."""
@@ -191,9 +185,6 @@ class FileDropFamily(Family[Drop]):
         return number
 
     def _stage(self, jobs: Sequence[_Job], staging: Folder) -> None:
-        for job in jobs:
-            job.staged_before = job.claim.attempt > 1 or job.claim.key in self._unnoted
-            self._unnoted.add(job.claim.key)
         errors = stage(staging, [job.parcel for job in jobs if job.parcel is not None])
         for job, error in zip(jobs, errors, strict=True):
             job.error = error
@@ -203,11 +194,10 @@ class FileDropFamily(Family[Drop]):
         folder = staging.identity()
         noted = _in_one_commit(jobs, journal, lambda job, transaction: self._noted(job, folder, transaction))
         for job, staged in zip(jobs, noted, strict=True):
-            self._unnoted.discard(job.claim.key)
             if staged is not None:
                 # An immediate second try is given this same claim and goes on from here.
                 job.staged, job.claim.evidence, job.claim.replies = staged, staged.evidence(), job.replies
-                if job.staged_before:
+                if job.claim.again:  # an earlier attempt may have left something in staging
                     sweep_others(staging, staged)
             elif isinstance(job.error, (PermanentError, ClaimLost)) and job.parcel is not None:
                 discard(staging, [file.name for file in job.parcel.files()])

@@ -90,7 +90,7 @@ def work(adaptor: type[FileDropAdaptor], folder: Path) -> None:
             event=event,
             handler=adaptor._handlers["placed"],
             token=entry.token,
-            attempt=entry.attempts,
+            again=entry.attempts > 1,
             evidence=entry.evidence,
             replies=entry.replies,
             seal=lambda data: (),

@@ -11,7 +11,7 @@ import pytest
 
 from adapter_sdk import BackendUnavailable, ConfigError, InDoubt, TransientError
 from adapter_sdk.family import Applied
-from adapter_sdk.ledger.base import ClaimLost
+from adapter_sdk.ledger.base import ClaimLost, Record, State
 from adaptors.files import FileDropAdaptor, FileExists, FormatError
 from adaptors.files.settings import FileSettings
 from adaptors.files.targets.local import LocalFolder
@@ -118,6 +118,25 @@ def _failing_into(folder: Path, move: Callable[..., None]) -> Callable[..., None
         move(self, name, to, new_name, replace=replace)
 
     return failing
+
+
+def test_what_could_not_be_staged_is_not_left_behind(make_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails in the middle of staging leaves a file there, which goes when the event comes again."""
+    place = make_place()
+    claims = place.claim(("1", "a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "sync", _failing)
+        assert isinstance(error_of(place.family.apply(claims, place.ledger)[0]), BackendUnavailable)
+    assert len(place.staged()) == 1
+    released = [Record(key=claim.key, token=claim.token, state=State.CLAIMED, attempts=0) for claim in claims]
+    assert all(place.ledger.record(released, 0.0))
+    assert place.apply(("1", "a")) == [Applied(())]
+    assert place.dropped() == {"NOTE001.TXT": "a"}
+    assert place.staged() == []
+
+
+def _failing(_: LocalFolder) -> None:
+    raise OSError(5, "Input/output error")
 
 
 def test_another_staging_folder_at_the_same_path_leaves_a_doubt(

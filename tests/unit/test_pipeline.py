@@ -491,18 +491,36 @@ class TestTroubleWithTheBroker:
 
     def test_a_failed_ledger_settles_nothing(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         """LedgerError leaves the batch unsettled."""
-
-        def full(*_: object) -> None:
-            raise LedgerError("full")
-
         bench.send(placed("a"))
         with monkeypatch.context() as patch:
-            patch.setattr(bench.ledger, "record", full)
+            patch.setattr(bench.ledger, "record", _full)
             with pytest.raises(LedgerError):
                 bench.step()
         assert len(bench.queue) == 1
         bench.run()
         assert state_of(bench, placed("a")) is State.APPLIED
+
+    def test_a_doubt_outlives_a_ledger_that_fails_again_and_again(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However often the answer of `verify` cannot be written down, attempts stay right and it is asked again."""
+        Erp.script = {"a": [InDoubt("no answer")]}
+        Erp.answers = {"a": Booked(order_id="a")}
+        bench.send(checked("a"))
+        bench.step()
+        for _ in range(5):
+            bench.wait(30)
+            with monkeypatch.context() as patch:
+                patch.setattr(bench.ledger, "record", _full)
+                with pytest.raises(LedgerError):
+                    bench.step()
+            bench.step()  # found in the middle of the question, it has to settle again
+            entry = bench.ledger.get(checked("a").key)
+            assert entry is not None
+            assert entry.attempts == 1
+        bench.run()
+        assert state_of(bench, checked("a")) is State.APPLIED
+        assert len(Erp.asked) == 6
 
     def test_a_reply_that_no_queue_wants_keeps_the_event_coming_back(self, bench: Bench) -> None:
         """A returned or refused reply stays in the ledger; the event comes back until the reply is taken."""
@@ -724,6 +742,10 @@ class TestDoubt:
 
 def _fail(_: Sequence[Message]) -> None:
     raise BrokerError("connection lost")
+
+
+def _full(*_: object) -> None:
+    raise LedgerError("full")
 
 
 def _refuse_old(messages: Sequence[Message]) -> None:
