@@ -10,7 +10,7 @@ from typing import Any
 import zeep
 from lxml import etree
 
-from adaptors.soap.encoded import ENCODING, XSI_TYPE_NAME, array_item, named, type_name
+from adaptors.soap.encoded import ENCODING, XSI_TYPE_NAME, array_item, type_name, write_name
 from adaptors.soap.envelope import UnreadableError
 
 # References to one large value multiply it. Elements.
@@ -76,7 +76,7 @@ def settle_value(element: etree._Element, kind: Any, types: Any) -> None:
     name = type_name(element)
     given = None if name is None else _known(name, types)
     if name is not None and given is not None and _says_more(given, kind):
-        element.set(XSI_TYPE_NAME, named(name))
+        write_name(element, XSI_TYPE_NAME, name)
         kind = given
     elif name is not None:
         del element.attrib[XSI_TYPE_NAME]

@@ -27,13 +27,20 @@ class FaultDetails:
     """The `Details` of one operation; see there."""
 
     def __init__(self, described: Any, types: Any) -> None:
-        self._declared = {name: kind for _, name, kind in declared_details(described)}
         self._types = types
+        self._declared: set[str] = set()
+        self._by_type: dict[str, tuple[str, Any]] = {}
+        for _, name, kind in declared_details(described):
+            self._declared.add(name)
+            of = getattr(kind, "type", kind)
+            if isinstance(of, zeep.xsd.ComplexType) and of.qname is not None:
+                self._by_type[of.qname.text] = name, of
 
     def name_of(self, element: etree._Element) -> str:
-        """The element's name; where the operation declares the type that it says it has, that one's."""
-        kind = type_name(element) or ""
-        return kind if kind in self._declared else str(element.tag)
+        """The element's name; or that of the declared fault whose type it says it has: gSOAP calls it plain `fault`."""
+        if element.tag in self._declared:
+            return str(element.tag)
+        return self._by_type.get(type_name(element) or "", (str(element.tag), None))[0]
 
     def is_declared(self, name: str) -> bool:
         return name in self._declared
@@ -45,8 +52,8 @@ class FaultDetails:
 
     def typed(self, element: etree._Element) -> Any:
         try:
-            kind = self._declared.get(self.name_of(element))
-            if isinstance(kind, zeep.xsd.ComplexType):
+            _, kind = self._by_type.get(type_name(element) or "", ("", None))
+            if kind is not None:
                 settle_value(element, kind, self._types)
                 return flattened(kind.parse_xmlelement(element, self._types))
             known = self._element(str(element.tag))

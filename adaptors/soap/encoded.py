@@ -53,9 +53,21 @@ def type_name(element: etree._Element) -> str | None:
     return f"{{{namespace}}}{local}" if namespace else local
 
 
-def named(name: str) -> Any:
-    """A qualified name as the value of an attribute: lxml finds, or declares, its prefix. Its stubs do not know it."""
-    return etree.QName(name)
+def write_name(element: etree._Element, attribute: str, name: str) -> None:
+    """Set an attribute to "{namespace}name", with a prefix for the namespace.
+
+    Not by lxml's own way, to set a QName: where that namespace is the default one, lxml 6.1 ends the process.
+    """
+    namespace, local = etree.QName(name).namespace, etree.QName(name).localname
+    if not namespace:
+        element.set(attribute, local)
+        return
+    if (prefix := _prefix(element, namespace)) is None:
+        # An attribute is never in the default namespace, so that lxml declares a prefix.
+        element.set(f"{{{namespace}}}declared", "")
+        del element.attrib[f"{{{namespace}}}declared"]
+        prefix = _prefix(element, namespace)
+    element.set(attribute, f"{prefix}:{local}")
 
 
 def flattened(value: Any) -> Any:
@@ -82,14 +94,14 @@ def _annotate(element: etree._Element, kind: Any, types: Any) -> None:
         _annotate_array(element, array.array_type, types)
         return
     if kind.qname is not None and kind.is_global and _is_worth_saying(kind):
-        element.set(XSI_TYPE_NAME, _sendable(kind.qname))
+        write_name(element, XSI_TYPE_NAME, _sendable(kind.qname))
     _annotate_children(element, kind, types)
 
 
 def _annotate_array(element: etree._Element, kind: Any, types: Any) -> None:
-    element.set(XSI_TYPE_NAME, named(f"{{{ENCODING}}}Array"))
+    write_name(element, XSI_TYPE_NAME, f"{{{ENCODING}}}Array")
     attribute = f"{{{ENCODING}}}arrayType"
-    element.set(attribute, _sendable(kind.qname))
+    write_name(element, attribute, _sendable(kind.qname))
     element.set(attribute, f"{element.get(attribute)}[{len(element)}]")
     for child in element:
         _annotate(child, kind, types)
@@ -109,6 +121,10 @@ def _is_worth_saying(kind: Any) -> bool:
     return isinstance(kind, zeep.xsd.ComplexType) or kind.qname.namespace in (_XSD, ENCODING)
 
 
-def _sendable(name: etree.QName) -> Any:
+def _sendable(name: etree.QName) -> str:
     """`soapenc:string` is a string with an id, and not every server knows it."""
-    return named(f"{{{_XSD}}}{name.localname}" if name.namespace == ENCODING else name.text)
+    return f"{{{_XSD}}}{name.localname}" if name.namespace == ENCODING else name.text
+
+
+def _prefix(element: etree._Element, namespace: str) -> str | None:
+    return next((prefix for prefix, one in element.nsmap.items() if prefix and one == namespace), None)

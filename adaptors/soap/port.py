@@ -119,10 +119,15 @@ def _speaks(port: Any) -> str:
     return "SOAP 1.2" if isinstance(port.binding, Soap12Binding) else "SOAP 1.1"
 
 
+def address_of(port: Any) -> str:
+    """What the WSDL publishes as the address of a port; "" if that is nothing."""
+    return str((port.binding_options or {}).get("address") or "")
+
+
 def _published(port: Any, wsdl: str) -> str:
-    address = port.binding_options.get("address") or ""
+    address = address_of(port)
     try:
         check_endpoint(address)
     except ValueError as error:
         raise ConfigError(f"endpoint: not set, and the address in {wsdl} is {address!r}: {error}") from error
-    return str(address)
+    return address

@@ -79,6 +79,8 @@ class _Pieces(etree.Resolver):
         self._namespaces = {namespace: f"vendored:/of/{number}.xsd" for number, namespace in enumerate(entries)}
         for key, root in copies.items():
             self._turn_references(key, root)
+        for schema in self._schemas.values():
+            self._import_what_is_used(schema)
         self._served = {self._urls[key]: _serialised(schema) for key, schema in self._schemas.items()}
         self._served |= {
             self._namespaces[name]: _schema(name, "include", [{"schemaLocation": self._urls[key]} for key in keys])
@@ -88,10 +90,11 @@ class _Pieces(etree.Resolver):
     def driver(self, parts: Mapping[str, str]) -> bytes:
         """The schema that imports every namespace, and has an element for each part."""
         imports = [
-            {"schemaLocation": url} | ({"namespace": namespace} if namespace else {})
-            for namespace, url in self._namespaces.items()
+            {"schemaLocation": url, "namespace": namespace} for namespace, url in self._namespaces.items() if namespace
         ]
         root = etree.fromstring(_schema("", "import", imports))
+        if "" in self._namespaces:  # the driver has no namespace either
+            etree.SubElement(root, f"{_XS}include", {"schemaLocation": self._namespaces[""]})
         for name, kind in parts.items():
             of = etree.QName(kind)
             typed = f"of:{of.localname}" if of.namespace else of.localname
@@ -106,11 +109,21 @@ class _Pieces(etree.Resolver):
         for found in references(key, root):
             if not _is_import(found.element):
                 found.element.set("schemaLocation", self._urls[found.key])
-        for element in root.iter(f"{_XS}import"):
-            if (namespace := element.get("namespace", "")) in self._namespaces:
+        for element in list(root.iter(f"{_XS}import")):
+            schema = element.getparent()
+            if schema is not None and element.get("namespace") == schema.get("targetNamespace"):
+                schema.remove(element)  # libxml2 refuses it; the driver imports what it names
+            elif (namespace := element.get("namespace", "")) in self._namespaces:
                 element.set("schemaLocation", self._namespaces[namespace])
             elif element.get("schemaLocation") is not None:
                 del element.attrib["schemaLocation"]
+
+    def _import_what_is_used(self, schema: etree._Element) -> None:
+        """Add the imports that a schema leaves out, and libxml2 insists on. Its prefixes say what it may use."""
+        imported = {element.get("namespace", "") for element in schema.iterfind(f"{_XS}import")}
+        for namespace in {*schema.nsmap.values()} & {*self._namespaces} - imported - {schema.get("targetNamespace")}:
+            location = {"namespace": namespace, "schemaLocation": self._namespaces[namespace]}
+            schema.insert(0, etree.Element(f"{_XS}import", location))
 
 
 def _is_import(element: etree._Element) -> bool:

@@ -18,6 +18,7 @@ from lxml import etree
 from adapter_sdk.errors import ConfigError
 from adaptors.soap import catalog
 from adaptors.soap.hardened import XmlError, parse
+from adaptors.soap.mended import is_used, mend
 
 XSD = "http://www.w3.org/2001/XMLSchema"
 WSDL = "http://schemas.xmlsoap.org/wsdl/"
@@ -121,6 +122,14 @@ def references(key: str, root: etree._Element) -> Iterator[Reference]:
             yield Reference(element, namespace, absolute(location.strip(), key))
 
 
+def is_idle(reference: Reference) -> bool:
+    """Whether it imports a namespace of no use to its document, and names no place: gSOAP writes all that it knows."""
+    namespace = reference.namespace
+    if not namespace or reference.element.get("schemaLocation") != namespace:
+        return False
+    return not is_used(namespace, reference.element.getroottree().getroot())
+
+
 def absolute(location: str, base: str) -> str:
     """`location` as seen from `base`, in the form that zeep asks for it: a URL, or a real path."""
     if urlsplit(location).scheme in ("http", "https", "file"):
@@ -146,6 +155,7 @@ class _Walk:
         except (OSError, XmlError) as error:
             self.faults.append(f"{shown}: cannot be read: {error}")
             return
+        mend(root)
         self.documents[key] = root
         for reference in references(key, root):
             if reference.key not in self.documents and reference.key not in self._missing:
@@ -155,6 +165,11 @@ class _Walk:
         file = self._find(reference)
         if file is not None:
             self.read(reference.key, file, str(file))
+            return
+        if is_idle(reference):
+            self.documents[reference.key] = etree.Element(
+                f"{{{XSD}}}schema", {"targetNamespace": str(reference.namespace)}
+            )
             return
         self._missing.add(reference.key)
         place = f"{shown}, line {reference.element.sourceline}"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 _XML = "http://www.w3.org/XML/1998/namespace"
 
+_WSS = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity"
+
 _FOLDER = Path(__file__).parent
 
 _NAMES = {
@@ -21,6 +23,8 @@ _NAMES = {
         "http://www.w3.org/2005/08/addressing/ws-addr.xsd",
         "http://www.w3.org/2006/03/addressing/ws-addr.xsd",
     ),
+    "wss-secext.xsd": (f"{_WSS}-secext-1.0.xsd",),
+    "wss-utility.xsd": (f"{_WSS}-utility-1.0.xsd",),
     "xml.xsd": (_XML, "http://www.w3.org/2001/xml.xsd", "http://www.w3.org/2001/03/xml.xsd"),
     "xmldsig.xsd": (
         "http://www.w3.org/2000/09/xmldsig",
@@ -28,6 +32,7 @@ _NAMES = {
         "http://www.w3.org/TR/2002/REC-xmldsig-core-20020212/xmldsig-core-schema.xsd",
     ),
     "xmlmime.xsd": ("http://www.w3.org/2005/05/xmlmime",),
+    "xop-include.xsd": ("http://www.w3.org/2004/08/xop/include",),
     "xmlschema.xsd": ("http://www.w3.org/2001/XMLSchema", "http://www.w3.org/2001/XMLSchema.xsd"),
 }
 

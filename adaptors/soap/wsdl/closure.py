@@ -12,7 +12,7 @@ from lxml import etree
 from adapter_sdk.errors import BackendUnavailable, ConfigError
 from adaptors.soap import catalog
 from adaptors.soap.hardened import XmlError, parse
-from adaptors.soap.vendored import WSDL, XSD, Reference, references
+from adaptors.soap.vendored import WSDL, XSD, Reference, is_idle, references
 from adaptors.soap.wsdl.download import DownloadError, Downloads
 
 _SUFFIXES = {f"{{{WSDL}}}definitions": ".wsdl", f"{{{XSD}}}schema": ".xsd"}
@@ -97,6 +97,8 @@ class _Walk:
             except DownloadError as error:
                 if reference.namespace is not None and catalog.find(reference.namespace):
                     document.targets[number] = (reference, reference.namespace)
+                    continue
+                if is_idle(reference):
                     continue
                 place = f"{url}, line {reference.element.sourceline}"
                 namespace = f" (namespace {reference.namespace})" if reference.namespace else ""

@@ -146,6 +146,8 @@ def _fields_of_detail(types: "_Types", kind: Any) -> list[Item]:
 
 
 def _message(types: "_Types", message: Any) -> Message:
+    if message is None:
+        return Message("", [], [])
     body, header = message.body, message.header
     headers = [types.item(one, name) for name, one in header.type.elements] if header and header.type._element else []
     if body is None:

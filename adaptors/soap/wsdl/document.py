@@ -9,7 +9,7 @@ from lxml import etree
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
 from adapter_sdk.errors import ConfigError
-from adaptors.soap.port import read_document
+from adaptors.soap.port import address_of, read_document
 from adaptors.soap.vendored import WSDL, collect
 from adaptors.soap.wsdl.schemas import Schemas, documentation
 
@@ -60,9 +60,7 @@ class Wsdl:
     def ports(self) -> list[PortOf]:
         """All ports of all services, as they stand in the WSDL."""
         return [
-            PortOf(
-                service.name, port.name, port.binding_options.get("address") or "", _speaks(port.binding), port.binding
-            )
+            PortOf(service.name, port.name, address_of(port), _speaks(port.binding), port.binding)
             for service in self.document.services.values()
             for port in service.ports.values()
         ]
