@@ -106,7 +106,6 @@ class Runner:
         self._state_changed = threading.Condition()
         self._pause = _FIRST_PAUSE
         self._drained = True
-        self._settled_in = False
 
     def _make_pipeline(self) -> Pipeline:
         settings = self.settings
@@ -229,11 +228,11 @@ class Runner:
         """Have Python's garbage collector pass over what exists when work begins: it stays as long as the process.
 
         Once, because what later sessions leave behind is to be collected. With SQLAlchemy and the models of a WSDL in
-        memory, looking through all of it again and again took up to a third of the time of an event.
+        memory, looking through all of it took up to a third of the time of an event, and through each batch a tenth.
         """
-        if not self._settled_in:
-            self._settled_in = True
+        if not gc.get_freeze_count():
             gc.freeze()
+            gc.set_threshold(10_000, *gc.get_threshold()[1:])  # a batch is so many objects, which go without its help
 
     def _start_workers(self) -> Hands:
         runner, name = self.settings.runner, self.adaptor.name
