@@ -46,7 +46,8 @@ _READ_ALIKE = frozenset(
         "url",
     }
 )
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+# What was read from JSON holds no circle to look for.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for each event, at half the price
