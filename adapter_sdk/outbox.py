@@ -13,6 +13,7 @@ from adapter_sdk.errors import BrokerError, PermanentError
 from adapter_sdk.events import Key
 from adapter_sdk.ledger.base import Entry, Ledger, Reply, State, to_send
 from adapter_sdk.outcomes import reason_of, settle_delay
+from adapter_sdk.pace import shared
 from adapter_sdk.replies import reply_message
 from adapter_sdk.topology import RESEND_DELAY, attempts_of, copy_to, retry_queue
 from adapter_sdk.transport.base import Confirm, Message
@@ -47,7 +48,7 @@ class Outbox:
             if handler.verify is not None
         }
         self._ledger = ledger
-        self._publish = publish
+        self._publish = shared(publish)
         self._exchange = exchange
         self._replies_required = replies_required
         self._clock = clock

@@ -1,6 +1,14 @@
-"""Pace: how quick the events of an adaptor are, and so how they are shared among its workers. No thread, no clock."""
+"""Pace: how quick the events of an adaptor are, and so how they are shared among its workers."""
 
 import math
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
 _TURN = 0.02
@@ -11,9 +19,35 @@ _QUICK = 20
 # Seconds after which it is tried again how many workers have a use.
 _TRIED_EVERY = 1.0
 
+_here = threading.local()
+
+
+def shared(step: Callable[P, R]) -> Callable[P, R]:
+    """A step that takes a whole batch about as long as one event, as a commit does: what it takes slows none of them.
+
+    Such steps do not stand within each other.
+    """
+
+    @wraps(step)
+    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+        began = time.monotonic()
+        try:
+            return step(*args, **kwargs)
+        finally:
+            _here.seconds = getattr(_here, "seconds", 0.0) + time.monotonic() - began
+
+    return timed
+
+
+def seconds_shared() -> float:
+    """What this thread has spent in such steps since it was last asked."""
+    seconds: float = getattr(_here, "seconds", 0.0)
+    _here.seconds = 0.0
+    return seconds
+
 
 class Pace:
-    """What the last batches say of the next ones.
+    """What the last batches say of the next ones. No thread, no clock.
 
     A worker takes its fair share of what has arrived, so that slow events are worked on by all at once; and more, as
     long as what it takes is done within a moment. Of quick events no more are worked on at once than has a use: one
@@ -39,7 +73,7 @@ class Pace:
     def learn(self, events: int, took: float, computed: float, *, alone: bool, now: float, shared: float = 0.0) -> None:
         """A batch is done: it took so many seconds, and so many of the processor; `alone`: no other was in hand.
 
-        `shared` are the seconds that it would have taken for one event as well, as the broker's confirms do.
+        `shared` are the seconds of it that went into shared steps.
         """
         took = max(took, 1e-6)
         self._in_a_turn += (events * _TURN / took - self._in_a_turn) / 4

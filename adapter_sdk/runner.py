@@ -30,7 +30,7 @@ from adapter_sdk.topology import dead_queue, plan, without
 from adapter_sdk.transport.base import Delivery, QueueTaken, Transport
 from adapter_sdk.waiting_room import WaitingRoom
 from adapter_sdk.work import Work
-from adapter_sdk.workers import Hands, Lanes, Workers, shared
+from adapter_sdk.workers import Hands, Lanes, Workers
 
 log = structlog.get_logger("adaptor")
 
@@ -113,7 +113,7 @@ class Runner:
             self.adaptor,
             self._family,
             self.ledger,
-            shared(self.transport.publish),
+            self.transport.publish,
             exchange=settings.broker.exchange,
             limits=Limits(max_bytes=settings.limits.max_bytes, max_depth=settings.limits.max_depth),
             retry=settings.retry.policy(),

@@ -5,15 +5,13 @@ import time
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from adapter_sdk.pace import Pace
+from adapter_sdk.pace import Pace, seconds_shared
 from adapter_sdk.transport.base import Delivery
 from adapter_sdk.work import Work
 
 ItemT = TypeVar("ItemT")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Hands(Protocol):
@@ -26,22 +24,6 @@ class Hands(Protocol):
     def stop(self, timeout: float) -> bool:
         """Let running batches end, begin no other. False if some worker is still busy after `timeout` seconds."""
         ...
-
-
-_thread = threading.local()
-
-
-def shared(step: Callable[P, R]) -> Callable[P, R]:
-    """The same step of a batch; what a worker spends in it, it spends once for all events: none is slow for that."""
-
-    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-        began = time.monotonic()
-        try:
-            return step(*args, **kwargs)
-        finally:
-            _thread.shared = getattr(_thread, "shared", 0.0) + time.monotonic() - began
-
-    return timed
 
 
 # Seconds for which those who work may be away before others come, even if their help has been of no use so far.
@@ -95,7 +77,7 @@ class Workers(Generic[ItemT]):
     def _work(self) -> None:
         while batch := self._take():
             alone = self._running == 1
-            _thread.shared = 0.0
+            seconds_shared()
             began, computed = time.monotonic(), time.thread_time()
             try:
                 self._handle(batch)
@@ -103,7 +85,8 @@ class Workers(Generic[ItemT]):
                 now, computed = time.monotonic(), time.thread_time() - computed
                 with self._changed:
                     self._running -= 1
-                    self._pace.learn(len(batch), now - began, computed, alone=alone, now=now, shared=_thread.shared)
+                    shared = seconds_shared()
+                    self._pace.learn(len(batch), now - began, computed, alone=alone, now=now, shared=shared)
 
     def _take(self) -> list[ItemT]:
         """A share of what has arrived; empty when stopping."""

@@ -36,6 +36,7 @@ from adapter_sdk.ledger.owing import Owed
 from adapter_sdk.ledger.processes import Processes
 from adapter_sdk.ledger.rows import LONGEST_ERROR, event_hash, fitting, row_of
 from adapter_sdk.ledger.table import Table
+from adapter_sdk.pace import shared
 
 
 class SqlLedger:
@@ -108,6 +109,7 @@ class SqlLedger:
         if self.owner is not None:
             self.owner.renounce()
 
+    @shared
     def claim(self, requests: Sequence[ClaimRequest], now: float) -> list[tuple[Verdict, Entry]]:
         """Ask for several keys in one commit."""
         number = self.owner.identify() if self.owner else 0
@@ -118,6 +120,7 @@ class SqlLedger:
             self._running.renumbered(table.rows, number)
             return Claiming(table, self.adaptor, self.owner, number, uuid.uuid4().hex, now).answer(requests)
 
+    @shared
     def record(self, records: Sequence[Record], now: float) -> list[bool]:
         """Write the ends of attempts in one commit; False where the claim was lost."""
         with self.database.transaction() as rows:

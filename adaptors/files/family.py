@@ -11,6 +11,7 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import BackendUnavailable, ConfigError, PermanentError, TransientError
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
+from adapter_sdk.pace import shared
 from adapter_sdk.transport.base import Message
 from adaptors.files.answers.receiving import Receiving
 from adaptors.files.batch_files import BatchFiles
@@ -189,6 +190,7 @@ class FileDropFamily(Family[Drop]):
         for job, error in zip(jobs, errors, strict=True):
             job.error = error
 
+    @shared
     def _note(self, jobs: Sequence[_Job], staging: Folder, journal: Journal) -> None:
         """Write down what is staged, with the names and number that it will have."""
         folder = staging.identity()

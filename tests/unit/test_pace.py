@@ -1,8 +1,11 @@
 """How much a worker takes, and how many work at once."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from adapter_sdk.pace import Pace
+from adapter_sdk.pace import Pace, seconds_shared, shared
 
 
 def batches(pace: Pace, count: int, events: int, took: float, computed: float, *, start: float = 0.0) -> float:
@@ -30,6 +33,19 @@ def test_waits_that_a_batch_shares_make_its_events_no_slower() -> None:
     for number in range(10):
         pace.learn(100, 0.055, 0.005, alone=False, now=number * 0.055, shared=0.05)
     assert pace.share(250) == 250
+
+
+def test_what_a_thread_spends_in_shared_steps_is_told_once() -> None:
+    """All of it since it was last asked, a step that failed included, and of this thread alone."""
+    seconds_shared()
+    began = time.monotonic()
+    shared(time.sleep)(0.01)
+    with pytest.raises(ValueError, match="negative"):
+        shared(time.sleep)(-1)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(seconds_shared).result() == 0
+    assert 0.01 <= seconds_shared() <= time.monotonic() - began
+    assert seconds_shared() == 0
 
 
 def test_slow_events_are_taken_one_by_one() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import ClassVar, Literal
 
 from adapter_sdk.errors import BackendUnavailable
+from adapter_sdk.pace import shared
 from adaptors.files.targets.base import WRITING, Listed, NewFile
 from adaptors.files.targets.writing import Writing
 
@@ -110,6 +111,7 @@ class LocalFolder:
             os.close(descriptor)
         return size, sha256.hexdigest()
 
+    @shared
     def sync(self) -> None:
         os.fsync(self.descriptor)
 

@@ -8,6 +8,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from adapter_sdk.pace import shared
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 _STATFS_SIZE = 256  # bytes; more than struct statfs has on any machine
@@ -22,6 +24,7 @@ def worth_syncing(descriptor: int) -> bool:
     return _reports_errors() and _file_system(descriptor) in _JOURNALED and _waiting() <= _LITTLE
 
 
+@shared
 def sync_volume(descriptor: int) -> None:
     """Make everything on the volume of an open file durable. Raises OSError.
 
