@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from adapter_sdk import Adaptor, Event, handles
 from adapter_sdk.envelopes import write_structured
 from adapter_sdk.testing import event_of
 from adapter_sdk.transport.base import Binding, Confirm, Delivery, Exchange, Queue, Topology
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
+from adaptors.files import Batch, Drop, FileDropAdaptor
 from samples.shop.erp.server import running
 from samples.shop.erp.soap import WSDL_FILE
 from tests.command import adaptor
@@ -28,7 +30,7 @@ from tests.services.rabbitmq import Broker
 from tests.services.run import Run
 from tests.services.small_disk import SmallDisk
 from tests.services.waiting import wait_until
-from tests.torture.adaptors import FilesOrder, Order, SoapOrder, SqlOrder
+from tests.torture.adaptors import Erp, FilesDone, FilesOrder, Order, SoapOrder, SqlOrder, Stock, Warehouse
 from tests.torture.backends import STOCK_TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +40,30 @@ LEDGER = "ledger"
 _RUN = "import sys; from adapter_sdk.cli import main; main(['run', sys.argv[1]])"
 
 
+class Pallets(FileDropAdaptor, batch=Batch(count=20, after=0.1)):
+    """Up to twenty orders in each file, a line each."""
+
+    name = "pallets"
+    file_name = "PALLET{sequence:06d}.TXT"
+
+    @handles
+    def pack(self, events: list[Event[FilesOrder]], drop: Drop) -> list[FilesDone]:
+        """Fill up to a kilobyte a line, so that files are written in more than one block."""
+        drop.write_text("".join(f"{event.data.order_id:<1023}\n" for event in events), encoding="ascii")
+        return [FilesDone(order_id=event.data.order_id) for event in events]
+
+
 class Scene:
     """An adaptor on a small disk, its producer, and who reads its replies."""
 
-    def __init__(self, disk: SmallDisk, broker: Broker, folder: Path, app: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, disk: SmallDisk, broker: Broker, folder: Path, app: type[Adaptor], environment: dict[str, str]
+    ) -> None:
         self.disk = disk
         self.folder = folder
         self.sent: list[str] = []
         self.replies: Counter[str] = Counter()
-        self._name = {"Warehouse": "files", "Erp": "soap", "Stock": "sql"}[app]
+        self._name = app.name
         self._log = folder / "adaptor.log"
         self._transport = RabbitMQTransport(broker.url)
         self._transport.open()
@@ -54,7 +71,7 @@ class Scene:
         self._transport.declare(Topology([Exchange("events")], [Queue("answers", {})], [bound]))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                disk.inside([sys.executable, "-c", _RUN, f"tests.torture.adaptors:{app}"]),
+                disk.inside([sys.executable, "-c", _RUN, f"{app.__module__}:{app.__name__}"]),
                 cwd=folder,
                 env={
                     **os.environ,
@@ -134,7 +151,7 @@ def scene_of(fresh_rabbitmq: Broker, disk: SmallDisk, tmp_path: Path) -> Iterato
     """Starts an adaptor with its ledger on the disk, or elsewhere."""
     scenes: list[Scene] = []
 
-    def start(app: str, **environment: str) -> Scene:
+    def start(app: type[Adaptor], **environment: str) -> Scene:
         there = {"ADAPTOR_LEDGER_PATH": str(disk.path / LEDGER), **environment}
         scenes.append(Scene(disk, fresh_rabbitmq, tmp_path, app, there))
         return scenes[-1]
@@ -168,7 +185,7 @@ def test_files(scene_of: Callable[..., Scene], disk: SmallDisk, tmp_path: Path, 
     seen = (disk.seen if full != "ledger" else tmp_path) / "in"
     seen.mkdir()
     elsewhere = {"ADAPTOR_LEDGER_PATH": str(tmp_path / LEDGER)} if full == "drop" else {}
-    scene = scene_of("Warehouse", ADAPTOR_FILES_DROP=str(drop), **elsewhere)
+    scene = scene_of(Warehouse, ADAPTOR_FILES_DROP=str(drop), **elsewhere)
     said = {"ledger": ["LedgerError", "full"], "drop": ["BackendUnavailable", "ENOSPC"], "both": []}
     fill_up_and_make_room(scene, FilesOrder, *said[full])
     files = sorted(seen.iterdir())
@@ -177,12 +194,35 @@ def test_files(scene_of: Callable[..., Scene], disk: SmallDisk, tmp_path: Path, 
     assert sorted(picked) == scene.sent
 
 
+@pytest.mark.parametrize("full", ["ledger", "drop", "both"])
+def test_files_of_many_events(scene_of: Callable[..., Scene], disk: SmallDisk, tmp_path: Path, full: str) -> None:
+    """In the middle of a batch as well: each order is in one file, no file is cut off, and no number is left out."""
+    drop = (disk.path if full != "ledger" else tmp_path) / "in"
+    seen = (disk.seen if full != "ledger" else tmp_path) / "in"
+    seen.mkdir()
+    elsewhere = {"ADAPTOR_LEDGER_PATH": str(tmp_path / LEDGER)} if full == "drop" else {}
+    scene = scene_of(Pallets, ADAPTOR_FILES_DROP=str(drop), **elsewhere)
+    scene.publish(FilesOrder)
+    wait_until(lambda: scene.replies)
+    scene.disk.fill()
+    scene.publish(FilesOrder)
+    scene.says('"paused"')
+    scene.disk.make_room()
+    scene.publish(FilesOrder)
+    scene.all_are_answered()
+    scene.stop()
+    files = sorted(seen.iterdir())
+    assert [file.name for file in files] == [f"PALLET{number:06}.TXT" for number in range(1, len(files) + 1)]
+    assert sorted(line.strip() for file in files for line in file.read_text().splitlines()) == scene.sent
+    assert all(file.stat().st_size % 1024 == 0 for file in files)
+
+
 def test_soap(scene_of: Callable[..., Scene], tmp_path: Path) -> None:
     """A call whose answer could not be noted is asked for: every order is booked once."""
     with running(tmp_path) as erp:
         soap = {"WSDL": str(WSDL_FILE), "PORT": "Soap12", "ENDPOINT": erp.url, "TIMEOUT": "1"}
         settings = {f"ADAPTOR_SOAP_{name}": value for name, value in soap.items()}
-        scene = scene_of("Erp", TORTURE_SETTLE="1", **settings)
+        scene = scene_of(Erp, TORTURE_SETTLE="1", **settings)
         fill_up_and_make_room(scene, SoapOrder, "LedgerError", "full")
         booked = Counter(order.order_no for order in erp.erp.books.all())
     assert booked == dict.fromkeys(scene.sent, 1)
@@ -199,7 +239,7 @@ def test_sql(scene_of: Callable[..., Scene], disk: SmallDisk, tmp_path: Path, mo
     monkeypatch.setenv("ADAPTOR_SQL_URL", url)
     adaptor("sql", "install", "tests.torture.adaptors:Stock")
     shutil.copy(tmp_path / "stock", disk.seen)
-    scene = scene_of("Stock", ADAPTOR_SQL_URL=f"sqlite:///{disk.path / 'stock'}")
+    scene = scene_of(Stock, ADAPTOR_SQL_URL=f"sqlite:///{disk.path / 'stock'}")
     fill_up_and_make_room(scene, SqlOrder, "full")
     assert scene.read("stock", "SELECT order_id FROM reservation ORDER BY order_id") == [(name,) for name in scene.sent]
     assert scene.read("stock", "SELECT DISTINCT state, unsent FROM adaptor_ledger") == [("applied", 0)]
