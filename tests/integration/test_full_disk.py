@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from adapter_sdk import Adaptor, Event, handles
+from adapter_sdk import Adaptor, BackendUnavailable, Event, handles
 from adapter_sdk.envelopes import write_structured
+from adapter_sdk.family import Applied
 from adapter_sdk.testing import event_of
 from adapter_sdk.transport.base import Binding, Confirm, Delivery, Exchange, Queue, Topology
 from adapter_sdk.transport.rabbitmq import RabbitMQTransport
@@ -25,6 +26,8 @@ from adaptors.files import Batch, Drop, FileDropAdaptor
 from samples.shop.erp.server import running
 from samples.shop.erp.soap import WSDL_FILE
 from tests.command import adaptor
+from tests.file_drops import Notes, error_of, places
+from tests.file_servers import on_sftp
 from tests.services.missing import Missing, skip_or_fail
 from tests.services.rabbitmq import Broker
 from tests.services.run import Run
@@ -215,6 +218,20 @@ def test_files_of_many_events(scene_of: Callable[..., Scene], disk: SmallDisk, t
     assert [file.name for file in files] == [f"PALLET{number:06}.TXT" for number in range(1, len(files) + 1)]
     assert sorted(line.strip() for file in files for line in file.read_text().splitlines()) == scene.sent
     assert all(file.stat().st_size % 1024 == 0 for file in files)
+
+
+def test_files_on_a_server(disk: SmallDisk, service_run: Run) -> None:
+    """OpenSSH says no more than that something failed: that is an outage all the same, and no fault of the events."""
+    with on_sftp(service_run) as server, places(disk.seen, server.settings) as make_place:
+        place = make_place(Notes)
+        disk.fill()
+        for name in "abc":
+            error = error_of(place.apply((name, "text" * 2000))[0])
+            assert isinstance(error, BackendUnavailable), error
+        disk.make_room()
+        assert [type(place.apply((name, name))[0]) for name in "abc"] == [Applied] * 3
+        assert place.dropped() == {"NOTE001.TXT": "a", "NOTE002.TXT": "b", "NOTE003.TXT": "c"}
+        assert place.staged() == []
 
 
 def test_soap(scene_of: Callable[..., Scene], tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ class RemoteFolder:
                 with suppress(OSError):
                     self._session.delete(path)
                 self._look_for_folder(error)
+            if error.errno is None and not isinstance(error, (ConnectionError, TimeoutError)):
+                # Name and folder are our own: no event is at fault. SFTP has no other word for a full disk.
+                raise OSError(errno.EIO, str(error)) from error
             raise
 
     def _look_for_folder(self, error: OSError) -> None:
