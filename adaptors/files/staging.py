@@ -16,6 +16,7 @@ from adapter_sdk.errors import AdaptorError
 from adaptors.files.failures import translate
 from adaptors.files.targets.base import WRITING, Folder, NewFile
 
+_PROBE = ".probe."
 _LEFT_OVER = 3600.0  # seconds after which a half-written file is nobody's any more
 # How a staged name goes on after what it is for: by the claim that it was made under, and its index.
 _OF_A_CLAIM = re.compile(r"[0-9a-f]{8}\.\d+")
@@ -113,8 +114,9 @@ def discard(staging: Folder, names: Iterable[str]) -> None:
 
 def sweep(staging: Folder, adaptor: str) -> None:
     """Delete what a crash left half-written for this adaptor, over an hour ago."""
-    left = [name for name, age in staging.names(f".{adaptor}-") if name.endswith(WRITING) and (age or 0) > _LEFT_OVER]
-    discard(staging, left)
+    ours = (f".{adaptor}-", _PROBE)
+    old = [name for name, age in staging.names(".") if name.startswith(ours) and (age or 0) > _LEFT_OVER]
+    discard(staging, [name for name in old if name.endswith(WRITING)])
 
 
 def sweep_others(staging: Folder, noted: Staged) -> None:
@@ -127,8 +129,10 @@ def sweep_others(staging: Folder, noted: Staged) -> None:
 
 def probe(staging: Folder) -> None:
     """Write, sync and delete a file. Raises OSError if that is not possible now."""
-    name = f".probe.{uuid.uuid4().hex}{WRITING}"
+    name = f"{_PROBE}{uuid.uuid4().hex}{WRITING}"
     [error] = staging.put([NewFile(name, b"probe")])
     if error is not None:
+        with suppress(OSError):  # it may be there without being durable
+            staging.remove(name)
         raise error
     staging.remove(name)

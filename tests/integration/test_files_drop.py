@@ -316,10 +316,21 @@ def test_a_full_disk_is_an_outage_and_leaves_no_half_file(
     assert place.dropped() == {"NOTE001.TXT": "a"}
 
 
+def test_a_probe_that_fails_leaves_nothing_behind(make_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an outage lasts in which files can be made and not made durable, staging does not fill up."""
+    place = make_place()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "sync", _failing)
+        with pytest.raises(BackendUnavailable):
+            place.family.probe()
+    assert place.staged() == []
+
+
 def test_old_half_written_files_are_swept_at_the_start(make_place: MakePlace) -> None:
     """What a crash left half-written over an hour ago is deleted; younger files and those of others stay."""
     place = make_place()
-    for name, age in ((".notes-1.w", 4000), (".notes-2.w", 10), (".other-1.w", 4000), (".notes-3.0", 4000)):
+    ages = {".notes-1.w": 4000, ".notes-2.w": 10, ".other-1.w": 4000, ".notes-3.0": 4000, ".probe.1.w": 4000}
+    for name, age in ages.items():
         file = place.staging / name
         file.write_text("half")
         at = file.stat().st_mtime - age
