@@ -37,7 +37,8 @@ _WSDL_NAMES = {
     ("port", "binding"): ("binding",),
 }
 # What zeep brings along, or takes as it comes.
-_BUILT_IN = frozenset({XSD, "http://www.w3.org/XML/1998/namespace", "http://schemas.xmlsoap.org/soap/encoding/"})
+_XML = "http://www.w3.org/XML/1998/namespace"
+_BUILT_IN = frozenset({XSD, _XML, "http://schemas.xmlsoap.org/soap/encoding/"})
 
 
 def unresolved(vendored: Vendored) -> list[str]:
@@ -105,5 +106,5 @@ def _uses(vendored: Vendored) -> Iterator[_Use]:
 def _names(key: str, node: etree._Element, names: str, kinds: tuple[str, ...], own: str | None) -> Iterator[_Use]:
     for name in names.split():
         prefix, _, local = name.rpartition(":")
-        namespace = node.nsmap.get(prefix or None, "")
+        namespace = _XML if prefix == "xml" else node.nsmap.get(prefix or None, "")
         yield _Use(key, node, kinds, (namespace,) if prefix or own is None else (namespace, own), local)

@@ -196,8 +196,8 @@ class _Walk:
             )
         if not any(self._is_inside(path) for path in paths):
             return (
-                f"lies outside of {self.folder}, and nothing outside is read: move it inside, or set `wsdl_folder` to a"
-                " folder that holds both"
+                f"lies outside of {self.folder}, and nothing outside is read: move it inside, or set `wsdl_folder` (for"
+                " `adaptor wsdl`: --folder) to a folder that holds both"
             )
         return "is missing: put the file there; whoever runs the service can give it to you"
 

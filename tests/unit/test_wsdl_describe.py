@@ -116,3 +116,19 @@ def test_an_operation_that_cannot_be_used_takes_the_others_not_along(tmp_path: P
     assert re.search(r"part\.wsdl, line \d+: the element Gone is not defined in any schema", text)
     assert "  PlaceOrder: document/literal" in text
     assert "  Ping: document" not in text
+
+
+def test_schemas_may_stand_in_folders_beside_that_of_the_wsdl(tmp_path: Path) -> None:
+    """ONVIF's are published so; the error names the option that lets them be read, and models are made likewise."""
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "wsdl").mkdir()
+    xsd = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:far">{}</xs:schema>'
+    (tmp_path / "schema" / "far.xsd").write_text(xsd.format('<xs:element name="Far" type="xs:int"/>'))
+    wsdl = tmp_path / "wsdl" / "depot.wsdl"
+    beside = '<xs:import namespace="urn:far" schemaLocation="../schema/far.xsd"/>'
+    text, changed = re.subn(r"(<xs:schema [^>]*>)", rf"\1{beside}", DEPOT.read_text(), count=1)
+    assert changed
+    wsdl.write_text(text)
+    assert "--folder" in adaptor("wsdl", "describe", wsdl, status=3).stderr
+    assert ", 2 documents" in adaptor("wsdl", "describe", wsdl, "--folder", tmp_path).output
+    assert "Protocol" in adaptor("wsdl", "models", wsdl, "--folder", tmp_path, "--all").output

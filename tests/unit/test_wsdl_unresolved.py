@@ -87,3 +87,13 @@ def test_an_included_schema_without_a_namespace_is_of_its_includer(tmp_path: Pat
     )
     schema = '<xs:include schemaLocation="part.xsd"/><xs:element name="Ask" type="t:A"/>'
     assert _faults(tmp_path, schema) == []
+
+
+def test_the_prefix_of_xml_itself_needs_no_declaration(tmp_path: Path) -> None:
+    """A schema may use xml:lang without declaring `xml`, which every parser knows: it is not what is missing."""
+    (fault,) = _faults(
+        tmp_path,
+        '<xs:import namespace="http://www.w3.org/XML/1998/namespace"/><xs:element name="Ask"><xs:complexType>'
+        '<xs:attribute ref="xml:lang"/><xs:attribute ref="far:E"/></xs:complexType></xs:element>',
+    )
+    assert "urn:far" in fault

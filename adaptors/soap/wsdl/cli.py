@@ -8,6 +8,11 @@ from adapter_sdk.cli.common import FAILED, echo_json, exit_status
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _PATH = click.argument("path", type=click.Path(path_type=Path))
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The folder that holds all schemas, as `wsdl_folder` in adaptor.toml; default: the folder of the WSDL.",
+)
 
 
 @click.group()
@@ -72,10 +77,11 @@ def fetch(
 
 @wsdl.command()
 @_PATH
+@_FOLDER
 @click.option("--operation", "operations", multiple=True, metavar="NAME", help="Only this one; may be given again.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_status()
-def describe(path: Path, operations: tuple[str, ...], as_json: bool) -> None:
+def describe(path: Path, folder: Path | None, operations: tuple[str, ...], as_json: bool) -> None:
     """Print services, ports, operations with their messages and faults, and the types in them.
 
     PATH is a WSDL on disk, beside the schemas that it names. Nothing is fetched.
@@ -86,7 +92,7 @@ def describe(path: Path, operations: tuple[str, ...], as_json: bool) -> None:
     from adaptors.soap.wsdl.document import Wsdl
     from adaptors.soap.wsdl.show import text_of
 
-    description = describe_wsdl(Wsdl(path), operations)
+    description = describe_wsdl(Wsdl(path, folder), operations)
     if as_json:
         echo_json(asdict(description))
     else:
@@ -95,6 +101,7 @@ def describe(path: Path, operations: tuple[str, ...], as_json: bool) -> None:
 
 @wsdl.command()
 @_PATH
+@_FOLDER
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--operation", "operations", multiple=True, metavar="NAME...", help="To make models for; several may be.")
 @click.option("--all", "every", is_flag=True, help="Make models for all operations of the port.")
@@ -106,6 +113,7 @@ def describe(path: Path, operations: tuple[str, ...], as_json: bool) -> None:
 @exit_status()
 def models(
     path: Path,
+    folder: Path | None,
     more: tuple[str, ...],
     operations: tuple[str, ...],
     every: bool,
@@ -125,7 +133,7 @@ def models(
         raise click.UsageError(
             "give --operation NAME, once for each, or --all; `adaptor wsdl describe` shows the names"
         )
-    text = generate(Wsdl(path), wanted, service, port)
+    text = generate(Wsdl(path, folder), wanted, service, port)
     if out is None:
         click.echo(text, nl=False)
     else:

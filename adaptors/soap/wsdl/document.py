@@ -39,11 +39,14 @@ class PortOf:
 
 
 class Wsdl:
-    """A WSDL on disk. Raises ConfigError, with file and line, if it or a schema is missing or wrong."""
+    """A WSDL on disk, with its schemas in `folder` (default: its own).
 
-    def __init__(self, path: Path) -> None:
+    Raises ConfigError, with file and line, if it or a schema is missing or wrong.
+    """
+
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
-        vendored = collect(path)
+        vendored = collect(path, folder)
         root = vendored.documents[vendored.root]
         if root.tag != f"{_W}definitions":
             raise ConfigError(f"{path}: is no WSDL 1.1 but <{root.tag}>; give the WSDL, or ask for it in version 1.1")
