@@ -33,14 +33,14 @@ def _broker_is_installed() -> None:
 def torture(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it as `make torture` does."""
     command = [sys.executable, "-m", "tests.torture", "--folder", str(folder / "torture"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
 
 
-@pytest.mark.timeout(220)  # a minute where nothing else runs
+@pytest.mark.timeout(300)  # a minute where nothing else runs
 def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(tmp_path: Path) -> None:
     """In a short run no event is lost or applied twice, and each fault has struck each family."""
     report = tmp_path / "report.json"
-    sizes = ("--events", "200", "--kills", "4", "--broker-restarts", "1", "--patience", "40")
+    sizes = ("--events", "200", "--kills", "4", "--broker-restarts", "1", "--patience", "90", "--silence", "90")
     ended = torture(tmp_path, *sizes, "--json", str(report))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     families = json.loads(report.read_text())["families"]
@@ -53,11 +53,11 @@ def test_every_family_keeps_its_promise_through_kills_cuts_and_a_broker_restart(
         assert [family[wrong] for wrong in ("lost", "duplicated", "replies_missing", "replies_wrong")] == [0, 0, 0, 0]
 
 
-@pytest.mark.timeout(220)  # half a minute where nothing else runs
+@pytest.mark.timeout(300)  # half a minute where nothing else runs
 def test_every_family_keeps_order_through_kills_cuts_and_a_broker_restart(tmp_path: Path) -> None:
     """In a short run with order no event is done before an earlier one of its key, and none is lost or done twice."""
     report = tmp_path / "report.json"
-    sizes = ("--events", "100", "--kills", "2", "--broker-restarts", "1", "--patience", "60")
+    sizes = ("--events", "100", "--kills", "2", "--broker-restarts", "1", "--patience", "90", "--silence", "90")
     ended = torture(tmp_path, "--ordered", *sizes, "--json", str(report))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "order broken" in ended.stdout.splitlines()[1]
@@ -65,7 +65,7 @@ def test_every_family_keeps_order_through_kills_cuts_and_a_broker_restart(tmp_pa
     assert [[family[wrong] for wrong in ("order_broken", "lost", "duplicated")] for family in families] == [[0] * 3] * 3
 
 
-@pytest.mark.timeout(220)  # half a minute where nothing else runs
+@pytest.mark.timeout(300)  # half a minute where nothing else runs
 @pytest.mark.parametrize(
     ("broken", "events", "kills", "noticed"),
     [

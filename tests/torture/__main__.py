@@ -33,7 +33,10 @@ from tests.torture.verdict import Verdict, judge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is asked for. `patience` is how many seconds the work has to end once the last fault has struck."""
+    """What is asked for. `patience` is how many seconds the work has to end once the last fault has struck.
+
+    `silence` is how many may pass with nothing done: more break the promise to go on.
+    """
 
     size: Size
     restarts: int
@@ -43,6 +46,7 @@ class Order:
     broken: str | None
     inject: bool
     patience: float
+    silence: float
 
     @property
     def limit(self) -> float:
@@ -86,6 +90,7 @@ def _campaign(order: Order, backend: Backend, broker: BrokerState, replies: Repl
         inject=random.Random(f"{order.seed} {backend.family} inject") if order.inject else None,
         deadline=time.monotonic() + order.limit,
         patience=order.patience,
+        silence=order.silence,
     )
 
 
@@ -119,6 +124,7 @@ def main() -> int:
         broken=asked.broken,
         inject=asked.inject,
         patience=asked.patience,
+        silence=asked.silence,
     )
     rabbitmq.find()
     if asked.inject:
@@ -152,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--folder", type=Path, help="a new folder to work in, which is kept")
     parser.add_argument("--patience", type=float, default=120, help="seconds for the work to end after the last fault")
+    parser.add_argument("--silence", type=float, default=30, help="seconds in which something must be done")
     parser.add_argument("--broken", choices=sorted(BREAKS), help="break the protocol, to see that it is noticed")
     parser.add_argument(
         "--inject", action="store_true", help="have strace kill each process at a random system call, again and again"

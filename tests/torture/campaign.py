@@ -30,7 +30,6 @@ DELAYS = (0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0)
 """Seconds between attempts; kills use attempts up as failures do, so there are many."""
 HEARTBEAT = 2  # seconds
 _WINDOW = 300  # events on their way at most, so that faults are spread over the work
-_IMPATIENCE = 30.0  # seconds of silence that break the promise to go on
 
 
 class BrokerState:
@@ -77,8 +76,9 @@ class Row:
 
 @dataclass(slots=True)
 class Evidence:
-    """All that was seen of one family."""
+    """All that was seen of one family. More seconds of silence than are allowed break the promise to go on."""
 
+    silence_allowed: float = 30.0
     accepted: dict[str, Planned] = field(default_factory=dict)
     sent: int = 0
     struck: dict[Fault, int] = field(default_factory=dict)
@@ -109,9 +109,10 @@ class Campaign:
         inject: random.Random | None,
         deadline: float,
         patience: float,
+        silence: float,
     ) -> None:
         self.family = backend.family
-        self.evidence = Evidence()
+        self.evidence = Evidence(silence_allowed=silence)
         self.failure: Exception | None = None
         """Why there is no whole evidence: the torture itself failed, or the adaptors never started."""
         self.progress = 0.0
@@ -195,7 +196,7 @@ class Campaign:
         self._ledger = sqlalchemy.create_engine(self._backend.ledger_url)
         self._backend.install(environment)
         self._crew.start()
-        self._wait(self._declared, 60.0, f"the adaptors of {self.family} did not start")
+        self._wait(self._declared, 120.0, f"the adaptors of {self.family} did not start")
 
     def _declared(self) -> bool:
         ended = [process.status for process in self._crew.processes if process.status is not None]
@@ -296,7 +297,7 @@ class Campaign:
             heard = self._replies.last.get(self.family, 0.0)
             silence = now - max(began, self._broker.since, self._excused_until, heard)
             self.evidence.silence = max(self.evidence.silence, silence)
-            if silence > min(_IMPATIENCE, self._patience) or now > self._deadline:
+            if silence > min(self.evidence.silence_allowed, self._patience) or now > self._deadline:
                 raise TimeoutError(f"{self._waiting()} events wait, and nothing was heard for {silence:.0f} s")
             time.sleep(0.01)
 

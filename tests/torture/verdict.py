@@ -10,8 +10,6 @@ from tests.torture.backends import SOURCE
 from tests.torture.campaign import DELAYS, Evidence, Row
 from tests.torture.script import Fault, Kind, Planned
 
-LONGEST_SILENCE = 30.0
-"""Seconds after a fault within which work has to go on."""
 LARGEST = 300
 """MiB that no adaptor process may exceed."""
 # How often an event may be called once more because another one ended the transaction that they shared: it is rare.
@@ -180,7 +178,7 @@ def _judge_the_rest(evidence: Evidence, complaints: Complaints) -> None:
 def _judge_the_limits(evidence: Evidence, complaints: Complaints) -> None:
     if evidence.left_on_broker:
         complaints.add("messages left on the broker", str(evidence.left_on_broker))
-    if evidence.silence > LONGEST_SILENCE:
+    if evidence.silence > evidence.silence_allowed:
         complaints.add("work did not go on in time", f"{evidence.silence:.0f} s")
     if evidence.largest > LARGEST:
         complaints.add("an adaptor grew too large", f"{evidence.largest} MiB")
