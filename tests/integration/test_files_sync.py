@@ -56,8 +56,8 @@ def on_any_volume(
 
 
 def test_many_files_are_synced_as_one_volume(tmp_path: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and contents in one, so that the folder needs no sync of its own."""
-    with on_any_volume(monkeypatch):
+    """Names and contents in one, so that the folder needs no sync of its own; with 2 MB of others' for each at most."""
+    with on_any_volume(monkeypatch, kb=40_000):
         assert put(tmp_path, MANY) == [None] * 20
     assert syncs == ["volume"]
     assert {file.name: file.stat().st_size for file in tmp_path.iterdir()} == {str(n): n for n in range(20)}
@@ -68,7 +68,7 @@ def test_many_files_are_synced_as_one_volume(tmp_path: Path, syncs: list[str], m
     [
         (0x6969, "6.1.0", 0, 20),  # NFS
         (0xEF53, "5.4.0", 0, 20),
-        (0xEF53, "6.1.0", 1_000_000, 20),
+        (0xEF53, "6.1.0", 50_000, 20),
         (0xEF53, "6.1.0", 0, 3),
     ],
     ids=["network volume", "old kernel", "much else to write", "few files"],
@@ -137,7 +137,7 @@ def test_what_this_machine_says_of_itself_can_be_read(tmp_path: Path) -> None:
     descriptor = os.open("/proc", os.O_RDONLY)
     try:
         assert volume._file_system(descriptor) == 0x9FA0  # linux/magic.h: PROC_SUPER_MAGIC
-        assert not volume.worth_syncing(descriptor)
+        assert not volume.worth_syncing(descriptor, 1000)
     finally:
         os.close(descriptor)
     assert volume._waiting() >= 0

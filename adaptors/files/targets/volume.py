@@ -16,12 +16,14 @@ _STATFS_SIZE = 256  # bytes; more than struct statfs has on any machine
 _JOURNALED = frozenset({0xEF53, 0x58465342})  # linux/magic.h: ext4 (also ext2 and ext3), XFS
 _REPORTS_ERRORS = (5, 8)  # since this Linux syncfs fails where the writing of a file failed: syncfs(2)
 _WAITING = re.compile(rb"^(?:Dirty|Writeback):\s+(\d+) kB$", re.MULTILINE)
-_LITTLE = 64 * 1024  # kilobytes: what waits to be written on the whole host, and is written with ours
+# Kilobytes that are written in less time than the sync of a file takes: of what waits to be written on the whole host,
+# and is written with ours, there may be so much for each of them.
+_FOR_A_FILE = 2048
 
 
-def worth_syncing(descriptor: int) -> bool:
-    """Whether one sync of the volume is as safe as a sync of each file on it, and little else waits to be written."""
-    return _reports_errors() and _file_system(descriptor) in _JOURNALED and _waiting() <= _LITTLE
+def worth_syncing(descriptor: int, files: int) -> bool:
+    """Whether one sync of the volume is as safe as one of each of so many files on it, and takes no longer."""
+    return _reports_errors() and _file_system(descriptor) in _JOURNALED and _waiting() <= files * _FOR_A_FILE
 
 
 @shared

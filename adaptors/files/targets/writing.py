@@ -73,8 +73,8 @@ class Writing:
                 one.error = one.error or error
 
     def _as_one(self) -> bool:
-        by, descriptor = self._folder.sync_by, self._folder.descriptor
-        return by == "volume" or (by == "auto" and len(self._files) >= _MANY and worth_syncing(descriptor))
+        by, descriptor, count = self._folder.sync_by, self._folder.descriptor, len(self._files)
+        return by == "volume" or (by == "auto" and count >= _MANY and worth_syncing(descriptor, count))
 
     def _create(self, one: _Open) -> None:
         try:
