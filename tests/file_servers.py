@@ -99,7 +99,7 @@ SERVERS: dict[str, Callable[[Run], AbstractContextManager[FileServer]]] = {
 HABITS: dict[str, Callable[[Run], AbstractContextManager[FileServer]]] = {
     "sftp without posix-rename and fsync": lambda run: on_sftp(run, "-P", "posix-rename,fsync"),
     "sftp that overwrites": on_sftp_that_overwrites,
-    "ftp without MLST": lambda run: on_ftp(run, without=("MLST", "MLSD")),
+    "ftp without MLST": lambda run: on_ftp(run, without=("MLST", "MLSD"), hides=True),
     "ftp without MLST and SIZE": lambda run: on_ftp(run, without=("MLST", "MLSD", "SIZE")),
     "ftp that refuses to overwrite": lambda run: on_ftp(run, refuses=True),
 }

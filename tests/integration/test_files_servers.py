@@ -102,6 +102,17 @@ def test_a_server_that_is_not_there_is_an_outage(server: FileServer, tmp_path: P
         family.probe()
 
 
+def test_a_staging_folder_that_cannot_be_made_says_what_to_set(server: FileServer, tmp_path: Path) -> None:
+    """A user who is shut in often may write to the drop and not beside it, where the staging would be."""
+    drop = tmp_path / "in"
+    drop.mkdir()
+    (tmp_path / ".in.staging").touch()
+    family = Notes._family(FileSettings.model_validate(server.settings(drop)))
+    with pytest.raises(BackendUnavailable, match=r"\.in\.staging cannot be made \(.+\); set `staging` in \[files\]"):
+        family.open()
+    family.close()
+
+
 def outcome_after_outages(place: Place, event: tuple[str, str], tries: int = 2) -> Outcome:
     """What became of an event that is tried again as long as there is an outage."""
     for left in reversed(range(tries)):

@@ -43,6 +43,14 @@ def test_a_batch_arrives_whole_in_order_and_leaves_nothing_behind(make_place: Ma
     assert place.staged() == []
 
 
+def test_what_was_left_in_staging_is_seen_although_its_name_begins_with_a_dot(make_place: MakePlace) -> None:
+    """Else nobody would take it away: some servers name such files only to those who ask for all."""
+    place = make_place()
+    (place.staging / ".notes-left.0").write_text("half")
+    with place.family._target.folders() as (staging, _):
+        assert [name for name, _ in staging.names(".notes-")] == [".notes-left.0"]
+
+
 def test_markers_stand_around_their_file(make_place: MakePlace) -> None:
     """Before and after it, with its number, size and checksum."""
     place = make_place(Controlled)

@@ -27,11 +27,18 @@ class FtpServer:
 
 
 def start(
-    run: Run, root: Path, *, without: Collection[str] = (), refuses: bool = False, tls: Identity | None = None
+    run: Run,
+    root: Path,
+    *,
+    without: Collection[str] = (),
+    refuses: bool = False,
+    hides: bool = False,
+    tls: Identity | None = None,
 ) -> FtpServer:
     """Serves `root`, where a login begins. About 300 ms.
 
-    `without`: commands that it does not know. `refuses`: it does not rename over what is there.
+    `without`: commands that it does not know. `refuses`: it does not rename over what is there. `hides`: it
+    names what begins with a dot only after `NLST -a`, as vsftpd does.
     """
 
     def launch() -> FtpServer:
@@ -39,6 +46,7 @@ def start(
         port = free_port()
         command = [sys.executable, "-m", "tests.services.ftpd", str(port), str(root), "--without", *without]
         command += ["--refuses"] if refuses else []
+        command += ["--hides"] if hides else []
         command += ["--tls", str(tls.both)] if tls else []
         # The server is started in a folder of its own, and finds itself by the path of this one.
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -57,7 +65,7 @@ def _greets(port: int) -> bool:
         return False
 
 
-def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, tls: str | None) -> None:
+def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, hides: bool, tls: str | None) -> None:
     # It stands on asyncore, of which Python 3.11 says that it will go.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.authorizers import DummyAuthorizer
@@ -71,10 +79,24 @@ def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, tls
                 raise FilesystemError("it exists")
             super().rename(src, dst)
 
+    class Hiding(AbstractedFS):  # type: ignore[misc]
+        shows_all = False
+
+        def listdir(self, path: str) -> list[str]:
+            names: list[str] = super().listdir(path)
+            return [name for name in names if self.shows_all or not name.startswith(".")]
+
+    class Options(FTPHandler):  # type: ignore[misc]
+        def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+            if self.fs is not None:  # there is none before the login
+                self.fs.shows_all = arg.startswith("-a ")
+            super().pre_process_command(line, cmd, arg.removeprefix("-a "))
+
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, root, perm="elradfmwMT")
-    base = TLS_FTPHandler if tls else FTPHandler
-    facts: dict[str, Any] = {"authorizer": authorizer, "abstracted_fs": Refusing if refuses else AbstractedFS}
+    base = TLS_FTPHandler if tls else Options if hides else FTPHandler
+    files = Hiding if hides else Refusing if refuses else AbstractedFS
+    facts: dict[str, Any] = {"authorizer": authorizer, "abstracted_fs": files}
     facts["auth_failed_timeout"] = 0.1  # seconds until it says so
     facts["proto_cmds"] = {name: what for name, what in base.proto_cmds.items() if name not in without}
     if tls:
@@ -88,6 +110,7 @@ if __name__ == "__main__":
     parser.add_argument("root")
     parser.add_argument("--without", nargs="*", default=[])
     parser.add_argument("--refuses", action="store_true")
+    parser.add_argument("--hides", action="store_true")
     parser.add_argument("--tls")
     asked = parser.parse_args()
-    _serve(asked.port, asked.root, asked.without, refuses=asked.refuses, tls=asked.tls)
+    _serve(asked.port, asked.root, asked.without, refuses=asked.refuses, hides=asked.hides, tls=asked.tls)

@@ -195,8 +195,13 @@ class FtpSession:
         return {name.lower(): value for name, equals, value in pairs if equals}
 
     def _names(self, folder: str) -> list[str]:
+        """What is in a folder. vsftpd and others name what begins with a dot only to those who say `-a`."""
+        names = (PurePosixPath(name).name for form in (folder, f"-a {folder}") for name in self._listed(form))
+        return [name for name in dict.fromkeys(names) if name not in ("", ".", "..")]
+
+    def _listed(self, folder: str) -> list[str]:
         try:
-            return [PurePosixPath(name).name for name in self._ftp.nlst(folder)]
+            return self._ftp.nlst(folder)
         except ftplib.error_perm as error:
             if str(error).startswith(_NO_SUCH_COMMAND):
                 raise

@@ -211,7 +211,7 @@ class RemoteTarget:
             if not staging.in_place():
                 if not self._makes_staging:
                     raise BackendUnavailable(f"{staging.place} is not a folder")
-                session.make_folder(self._staging)
+                self._make_staging(session)
             overwrites = staging.overwrites()
         self._looks = self._one_at_a_time if overwrites else None
         if overwrites:
@@ -240,6 +240,17 @@ class RemoteTarget:
         with self._pool.take() as session:
             if not session.is_folder(str(folder)):
                 session.make_folder(str(folder))
+
+    def _make_staging(self, session: Session) -> None:
+        try:
+            session.make_folder(self._staging)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as error:
+            raise BackendUnavailable(
+                f"{self.place}: the staging folder {self._staging} cannot be made ({error}); set `staging` in [files]"
+                " to a folder that this user may write to, or to the drop itself"
+            ) from error
 
     def close(self) -> None:
         """Close the idle sessions."""
