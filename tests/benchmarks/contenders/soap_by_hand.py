@@ -19,10 +19,12 @@ def run(client: Callable[[str], Call], task: Task, watch: Watch) -> None:
     count = int(task.settings["ADAPTOR_RUNNER_CONCURRENCY"])
     endpoint = task.settings["ADAPTOR_SOAP_ENDPOINT"]
     ready = threading.Barrier(count)
+    making = threading.Lock()  # of clients that were made at the same time some lacked their schemas
     order = Order(order_id="", customer="", total=ARGUMENTS["Total"], lines=())
 
     def work(first: int) -> None:
-        call = client(endpoint)
+        with making:
+            call = client(endpoint)
         ready.wait()
         for number in range(first, task.events, count):
             watch.handled(order)
