@@ -1,5 +1,6 @@
 """SoapService: the handle that a handler is given. Its attributes are the operations of the WSDL."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
+# While lxml reads or compiles, it puts its own loader of documents in the place of libxml2's, for the whole process. A
+# thread that ends such a step takes it away from one that is in the middle, whose schemas then lack what they import.
+_reading = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -47,7 +52,8 @@ def make_backend(settings: SoapSettings, faults: FaultMapping, queries: Collecti
     broken: list[str] = []
     security = _made(lambda: Security(settings), broken)
     tls = _made(lambda: tls_of(settings), broken)
-    contract = _made(lambda: Contract(settings, security), broken)
+    with _reading:
+        contract = _made(lambda: Contract(settings, security), broken)
     if security is None or tls is None or contract is None:
         raise ConfigError(*broken)
     http = HttpEndpoint(contract.endpoint, settings, tls)
