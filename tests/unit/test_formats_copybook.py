@@ -235,6 +235,19 @@ def test_redefined_bytes_are_kept_unless_it_is_said_which_view_holds(made: Any) 
     assert (first.day_n.month, second.day_n.day_n) == (11, 20261121)
 
 
+def test_what_stands_around_a_record_and_says_nothing_of_its_bytes_is_passed_over() -> None:
+    """The table that DCLGEN declares in SQL, and a file description."""
+    around = """\
+       EXEC SQL DECLARE T.F TABLE
+           ( A CHAR(3) NOT NULL, B DECIMAL(5, 2) ) END-EXEC.
+       FD  F BLOCK CONTAINS 0 RECORDS.
+"""
+    record = "       01  R.\n           05  A PIC X(3).\n"
+    alone, within = (converted("r.cpy", text.encode(), "cp037").text for text in (record, around + record))
+    assert within == alone
+    assert "a: Annotated[str, Text(3)]" in within
+
+
 def test_entries_without_level_01_are_one_record() -> None:
     """A copybook that is made to stand within a program's own record gets the name of its file."""
     text = converted("order-line.cpy", b"           05 A PIC X.\n           05 B PIC X.\n", "cp037").text
@@ -251,13 +264,14 @@ FIXED = """\
        EJECT
            05  B  PICTURE
                IS S9(3)  *> A COMMENT AT THE END
-               COMP-3.                                                  05 C PIC X.
+               COMP-3.                                                  05 C PIC
            05  LONG-
       -    NAME PIC X.
 """
 FREE = """\
 >>SOURCE FORMAT IS FREE
 01 R.
+ * a comment as in column 7
  05 A PIC X(30) VALUE 'A''S'. 05 B PIC S9(3) COMP-3. *> 'not closed
 *> a comment
  05 LONG-NAME PIC X.
@@ -297,7 +311,17 @@ def test_fixed_and_free_reference_format_are_told_apart(text: str) -> None:
         ("05 A PIC 9(3) LEADING SEPARATE.", "x.cpy:2: 05 A: a SIGN clause needs an S in the PICTURE"),
         ("05 A PIC S9(3) SIGN ABOVE.", "x.cpy:2: 05 A: SIGN ABOVE is not understood"),
         ("05 A OCCURS N PIC X.", "x.cpy:2: N stands where how often it OCCURS was expected"),
-        ("FD F.", "x.cpy:2: FD stands where a level number was expected"),
+        ("FD F", "x.cpy:2: FD is not closed by ."),
+        ("RD F.", "x.cpy:2: RD stands where a level number was expected"),
+        ("EXEC SQL INCLUDE F END-EXEC.", "x.cpy:2: EXEC is not understood; put the text that it includes in its place"),
+        ("EXEC SQL DECLARE F TABLE (A INT).", "x.cpy:2: EXEC is not closed by END-EXEC"),
+        ("PROCEDURE DIVISION.", "x.cpy:2: PROCEDURE is not understood; give the entries of its records alone"),
+        (
+            f"{'05 A':62}PIC X.",
+            "x.cpy:2: 'PIC X.' stands beyond column 72, where fixed format ends; move it to the left",
+        ),
+        (f"{'05 A PIC X':57}(10) VALUE SPACE.", "x.cpy:2: 'VALUE SPACE.' stands beyond column 72"),
+        (f"{'05 A PIC X':61}(2)", "x.cpy:2: '2)' stands beyond column 72"),
     ],
 )
 def test_what_is_not_understood_is_said_with_file_and_line(entry: str, sentence: str) -> None:

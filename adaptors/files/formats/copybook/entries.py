@@ -6,10 +6,12 @@ from adaptors.files.formats.copybook.clauses import Item, Sign, Usage, read_clau
 from adaptors.files.formats.copybook.cursor import Cursor
 from adaptors.files.formats.copybook.source import SourceFormat, tokens_of, wrong
 
+_PROGRAM = "give the entries of its records alone"
 _STATEMENTS = {
     "COPY": "put the text of that copybook in its place first",
     "REPLACE": "replace the text first",
     "EXEC": "put the text that it includes in its place first",
+    **dict.fromkeys(("CBL", "PROCESS", "IDENTIFICATION", "ID", "DATA", "WORKING-STORAGE", "PROCEDURE"), _PROGRAM),
 }
 
 
@@ -42,7 +44,7 @@ def _items(cursor: Cursor) -> Iterator[Item]:
     """The items one after the other, not yet nested, with their conditions."""
     last: Item | None = None
     while not cursor.done:
-        if cursor.accept("."):
+        if cursor.accept(".") or _says_nothing_of_bytes(cursor):
             continue
         level = cursor.next("a level number")
         if level.text in _STATEMENTS:
@@ -59,6 +61,23 @@ def _items(cursor: Cursor) -> Iterator[Item]:
         else:
             what = f"level {level.text} is not understood here; a record has levels 01 to 49, and 88 within them"
             raise wrong(cursor.name, level.line, what)
+
+
+def _says_nothing_of_bytes(cursor: Cursor) -> bool:
+    """Go past a file description, or the table that Db2's DCLGEN declares in SQL in front of the record."""
+    words = [token.text for token in cursor.tokens[cursor.at : cursor.at + 3]]
+    if words[0] in ("FD", "SD"):
+        end = "."
+    elif words == ["EXEC", "SQL", "DECLARE"]:
+        end = "END-EXEC"
+    else:
+        return False
+    line = cursor.tokens[cursor.at].line
+    while not cursor.accept(end):
+        if cursor.done:
+            raise wrong(cursor.name, line, f"{words[0]} is not closed by {end}")
+        cursor.at += 1
+    return True
 
 
 def _inherit(name: str, item: Item, usage: Usage | None, sign: Sign | None) -> None:

@@ -11,6 +11,8 @@ from adaptors.files.errors import FormatError
 SourceFormat = Literal["fixed", "free"]
 
 _LAST_COLUMN = 72
+# Behind it is what identifies the line, eight characters; an entry that goes on there has its full stop or a bracket.
+_BEYOND = re.compile(r"(?=.{9}|.*[()]|.*\.$).*")
 _TOKEN = re.compile(
     r"""(?P<literal>(?:[XNZBGH]|[NB]X)?(?:"(?:[^"]|"")*"|'(?:[^']|'')*'))
     | (?P<stop>[.,;]+(?=\s|$))
@@ -79,11 +81,16 @@ def _joined(name: str, lines: list[str], fixed: bool) -> tuple[str, list[tuple[i
     """One text without comments, continued lines put together; and from which character on which line is there."""
     text, starts, quote = "", [(0, 1)], ""
     for number, line in enumerate(lines, 1):
-        body, indicator = (line[7:_LAST_COLUMN], line[6:7] or " ") if fixed else (line, " ")
+        # In free format a comment's asterisk has no column of its own; many copybooks have it in front of the text.
+        free = line, "*" if line.lstrip().startswith("*") else " "
+        body, indicator = (line[7:_LAST_COLUMN], line[6:7] or " ") if fixed else free
         if indicator in "*/Dd" or not body.strip() or _LISTING.fullmatch(body) or _FREE_DIRECTIVE.fullmatch(line):
             continue
         if indicator not in " -" or body.lstrip().startswith((">>", "$")):
             raise wrong(name, number, f"{line.strip()!r} is not understood")
+        if fixed and (beyond := _BEYOND.fullmatch(line[_LAST_COLUMN:].rstrip())):
+            what = f"{beyond[0].strip()!r} stands beyond column 72, where fixed format ends"
+            raise wrong(name, number, f"{what}; move it to the left, or say --source-format free")
         if indicator == "-":
             text, body = _continued(name, number, text, body, quote)
         elif quote:
