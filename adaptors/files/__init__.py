@@ -9,7 +9,8 @@ from adaptors.files.errors import FileExists, FormatError
 from adaptors.files.formats.composition import Occurs, Redefines
 from adaptors.files.formats.delimited import Delimited
 from adaptors.files.formats.edi import Segment
-from adaptors.files.formats.edifact import EdifactInterchange, EdifactMessage
+from adaptors.files.formats.edifact import EdifactInterchange
+from adaptors.files.formats.edifact_envelope import EdifactGroup, EdifactMessage
 from adaptors.files.formats.fixed_width import FixedWidth
 from adaptors.files.formats.json_lines import JsonLines
 from adaptors.files.formats.kinds import Bytes, Kind, Text
@@ -33,6 +34,7 @@ __all__ = [
     "Content",
     "Delimited",
     "Drop",
+    "EdifactGroup",
     "EdifactInterchange",
     "EdifactMessage",
     "Fault",

@@ -17,6 +17,7 @@ from adaptors.files import (
     Content,
     Delimited,
     Drop,
+    EdifactGroup,
     EdifactInterchange,
     EdifactMessage,
     FileDropAdaptor,
@@ -46,7 +47,7 @@ _FORMATS: Mapping[type[Record], Sequence[type]] = {
     Delimited: (),
     JsonLines: (),
     XmlRecord: (Attribute, Content),
-    EdifactInterchange: (EdifactMessage, Segment),
+    EdifactInterchange: (EdifactMessage, EdifactGroup, Segment),
     X12Interchange: (X12Group, X12Transaction),
 }
 """Each format, with what stands within its records."""

@@ -91,10 +91,10 @@ def test_any_segments_read_back_as_they_were_written(
         (b"UNT+5+1'", b"UNT+4+1'", "message '1': UNT says '4' segments and reference '1', and there are 5 segments"),
         (b"UNT+5+1'", b"UNT+5+2'", "UNT says '5' segments and reference '2'"),
         (b"UNZ+1+REF1'", b"UNZ+2+REF1'", "UNZ says '2' messages and reference 'REF1', and there are 1 messages"),
-        (b"UNZ+1+REF1'", b"UNZ+1+REF2'", "reference 'REF2'"),
-        (b"UNT+5+1'", b"", "message '1' has no UNT"),
-        (b"UNH+1+ORDERS:D:96A:UN'", b"", "segment 2 is BGM, where a message was to begin or to end"),
-        (b"UNH+1+", b"UNG+X'UNH+1+", r"functional groups \(UNG\) are not understood"),
+        (b"UNZ+1+REF1'", b"UNZ+1+REF2'", "reference 'REF2', and there are 1 messages under reference 'REF1'"),
+        (b"UNT+5+1'", b"", "there is no UNT after UNH"),
+        (b"UNH+1+ORDERS:D:96A:UN'", b"", "a segment BGM stands outside of UNH to UNT"),
+        (b"UNH+1+", b"UNG+X'UNH+1+", "there is no UNE after UNG"),
         (b"UNOC:3", b"UNOC:4", ""),
         (b"COSA", b"CO*A", ""),
     ],
@@ -135,13 +135,78 @@ def test_a_file_that_is_no_interchange_ends_the_reading(data: bytes, reason: str
 def test_repetitions_of_syntax_version_4_are_refused_in_both_directions() -> None:
     """An asterisk would be a separator to one reader and a character to another."""
     data = EDIFACT.replace(b"UNOC:3", b"UNOC:4").replace(b"COSA", b"CO*A")
-    with pytest.raises(FormatError, match=r"repetitions, .*, are not understood in syntax version 4"):
+    with pytest.raises(FormatError, match=r"segment FTX: '\*' .* separates repetitions in syntax version 4"):
         list(EdifactInterchange.decode_all(data))
+    with pytest.raises(FormatError, match=r"segment FTX: '\^' .* separates repetitions"):
+        list(EdifactInterchange.decode_all(b"UNA:+.?^'" + data.replace(b"CO*A", b"CO^A")))
     message = ORDER.model_copy(update={"segments": (Segment.of("BGM", "a*b"),)})
     with pytest.raises(FormatError, match=r"segment BGM: '.*' .* separates repetitions"):
         EdifactInterchange.encode_all(
             [INTERCHANGE.model_copy(update={"syntax": ("UNOC", "4"), "messages": (message,)})]
         )
+
+
+def test_an_asterisk_is_a_character_where_the_service_string_advice_has_no_repetitions() -> None:
+    """A space in the fifth place of UNA says that syntax version 4 is used without them."""
+
+    class Advised(EdifactInterchange, una=True):
+        """UNA:+.? '."""
+
+    data = b"UNA:+.? '" + EDIFACT.replace(b"UNOC:3", b"UNOC:4").replace(b"COSA", b"CO*A")
+    records = list(Advised.decode_all(data))
+    assert records[0].messages[0].segments[1].value(4) == "L'UNA CO*A?"
+    assert Advised.encode_all(records) == data
+
+
+GROUPED = (
+    b"UNB+UNOA:1+UPS+ACME:02+160714:1243+44++IFTSTA'"
+    b"UNG+IFTSTA+UPS:ZZ+ACME:02+160714:1243+7+UN+D:07B'UNH+1+IFTSTA:D:07B:UN'BGM+23'ODI'UNT+4+1'"
+    b"UNH+2+IFTSTA:D:07B:UN'BGM+23'UNT+3+2'UNE+2+7'UNG+++++8'UNE+0+8'UNZ+2+44'"
+)
+
+
+def test_functional_groups_are_counted_and_come_out_as_they_came_in() -> None:
+    """UNE counts the messages of its group, and UNZ the groups; a segment that is a tag alone stays."""
+    (received,) = EdifactInterchange.decode_all(GROUPED)
+    assert received.messages == ()
+    first, second = received.groups
+    assert (first.identification, first.sender, first.reference, len(first.messages)) == (
+        "IFTSTA",
+        ("UPS", "ZZ"),
+        "7",
+        2,
+    )
+    assert first.more == ("UN", ("D", "07B"))
+    assert first.messages[0].segments[1] == Segment.of("ODI")
+    assert (second.reference, second.date, second.messages) == ("8", "", ())
+    assert EdifactInterchange.encode_all([received]) == GROUPED
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"UNE+2+7", b"UNE+1+7", ", group '7': UNE says '1' messages and reference '7', and there are 2 messages"),
+        (b"UNE+2+7", b"UNE+2+9", ", group '7': UNE says '2' messages and reference '9'"),
+        (b"UNZ+2", b"UNZ+3", ": UNZ says '3' groups and reference '44', and there are 2 groups"),
+        (b"UNT+3+2", b"UNT+4+2", ", group '7', message '2': UNT says '4' segments"),
+        (b"UNG+++", b"UNH+3+X:D'UNT+2+3'UNG+++", ": a segment UNH stands outside of UNG to UNE"),
+        (b"UNE+2+7'", b"", ": a segment UNG stands within UNG to UNE"),
+    ],
+)
+def test_a_functional_group_whose_counts_or_nesting_are_wrong_costs_its_interchange(
+    old: bytes, new: bytes, reason: str
+) -> None:
+    """The error names interchange, group and message."""
+    (bad,) = EdifactInterchange.decode_each(GROUPED.replace(old, new))
+    assert isinstance(bad, BadRecord)
+    assert f"EdifactInterchange record 1 (interchange '44'){reason}" in str(bad.error)
+
+
+def test_messages_stand_in_groups_or_none_does() -> None:
+    """An interchange that has both is refused, since UNZ could count only one of them."""
+    (received,) = EdifactInterchange.decode_all(GROUPED)
+    with pytest.raises(FormatError, match="messages in groups and messages outside of them"):
+        EdifactInterchange.encode_all([received.model_copy(update={"messages": (ORDER,)})])
 
 
 @pytest.mark.parametrize(
@@ -163,11 +228,10 @@ def test_a_character_that_the_syntax_lacks_is_refused_and_never_replaced(syntax:
 
 
 def test_service_segments_are_written_by_the_envelope_alone() -> None:
-    """A message that brings its own UNT, or an empty segment, is refused."""
-    for segment in (Segment.of("UNT", "1"), Segment.of("BGM")):
-        message = ORDER.model_copy(update={"segments": (segment,)})
-        with pytest.raises(FormatError, match=f"a segment {segment.tag} of"):
-            EdifactInterchange.encode_all([INTERCHANGE.model_copy(update={"messages": (message,)})])
+    """A message that brings its own UNT is refused."""
+    message = ORDER.model_copy(update={"segments": (Segment.of("UNT", "1"),)})
+    with pytest.raises(FormatError, match="a segment UNT in a message"):
+        EdifactInterchange.encode_all([INTERCHANGE.model_copy(update={"messages": (message,)})])
 
 
 PURCHASE = X12Transaction(
@@ -260,7 +324,8 @@ def test_an_x12_interchange_whose_counts_or_numbers_are_wrong_is_a_bad_record(
     [
         (b"", "does not begin with 'ISA'"),
         (X12_FILE[:50], "ISA line is only 50 characters"),
-        (X12_FILE.replace(b"00401", b"00200"), "Version Number is unknown: 00200"),
+        (X12_FILE.replace(b"ACME           ", b"ACME"), "ISA06 is 'ACME', and has to be 15 characters long"),
+        (X12_FILE.replace(b"00401", b"401"), "ISA12 is '401', and has to be 5 characters long"),
         (X12_FILE.replace(b"PO1*", b"~PO1*"), "after segment 4 the file goes on with 'PO1.*, which is no segment"),
         (X12_FILE.replace(b"9.9", b"9" * 40_000), "after segment 4 the file goes on with 'PO1"),
         (X12_FILE[:-16], "ends within an interchange"),
@@ -294,6 +359,22 @@ def test_a_text_that_holds_a_separator_is_refused_because_x12_has_no_escape(text
     group = ACME.groups[0].model_copy(update={"transactions": (changed,)})
     with pytest.raises(FormatError, match=reason):
         X12Interchange.encode_all([ACME.model_copy(update={"groups": (group,)})])
+
+
+@pytest.mark.parametrize("version", ["00200", "00305", "00400", "00402", "00501", "00605"])
+def test_every_version_of_the_envelope_comes_out_as_it_came_in(version: str) -> None:
+    """Old groups have dates of six digits, and a second interchange its own version."""
+    data = X12_FILE.replace(b"00401", version.encode()).replace(b"*20261121*1030", b"*261121*1030")
+    records = list(X12Interchange.decode_all(data + X12_FILE.replace(b"000000007", b"000000008")))
+    assert [record.version for record in records] == [version, "00401"]
+    assert X12Interchange.encode_all(records[:1]) == data
+
+
+def test_a_version_that_is_none_is_a_bad_record() -> None:
+    """ISA12 is five digits, of which the first two are zero."""
+    (bad,) = X12Interchange.decode_each(X12_FILE.replace(b"00401", b"X0401"))
+    assert isinstance(bad, BadRecord)
+    assert "version: String should match" in str(bad.error)
 
 
 def test_what_pyx12_finds_wrong_is_not_written() -> None:

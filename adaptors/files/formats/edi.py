@@ -1,7 +1,7 @@
 """What EDIFACT and X12 have in common: segments of elements, some of which have components."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -92,3 +92,18 @@ def refuse(where: str, segment: Segment, character: str | None, why: str) -> Non
 def texts_of(segment: Segment) -> list[str]:
     """All texts of a segment."""
     return [text for one in segment.elements for text in ((one,) if isinstance(one, str) else one)]
+
+
+def runs(where: str, segments: Sequence[Segment], first: str, last: str) -> Iterator[list[Segment]]:
+    """The segments of each part, from `first` to `last`. Raises FormatError at one that stands outside or within."""
+    run: list[Segment] = []
+    for segment in segments:
+        if (segment.tag == first) == bool(run):
+            place = "within" if run else "outside of"
+            raise FormatError(f"{where}: a segment {segment.tag} stands {place} {first} to {last}")
+        run.append(segment)
+        if segment.tag == last:
+            yield run
+            run = []
+    if run:
+        raise FormatError(f"{where}: there is no {last} after {first}")

@@ -11,11 +11,13 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from adapter_sdk.errors import ConfigError
 from adaptors.files.errors import FormatError
 from adaptors.files.formats.declared import DeclaredRecord
-from adaptors.files.formats.edi import Elements, Interchanges, Segment, library, refuse, texts_of, trimmed
+from adaptors.files.formats.edi import Elements, Interchanges, Segment, library, refuse, runs, texts_of, trimmed
 from adaptors.files.formats.record import STRICT, BadRecord, RecordT, explain, hexed, label, shown
 
 # ASCII without control characters: the basic and the extended character set of X12.5.
 _OUTSIDE = re.compile(r"[^ -~]")
+_ISA_WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1)  # of ISA01 to ISA15, in characters
+_VERSION = slice(84, 89)  # ISA12
 _ENVELOPE = ("ISA", "GS", "ST", "SE", "GE", "IEA")
 _NAMED = ("authorization", "security", "sender", "receiver")  # ISA01 to ISA08, in pairs
 _SINGLE = ("date", "time", "standard", "version", "control", "acknowledge", "usage")  # ISA09 to ISA15
@@ -47,7 +49,7 @@ class X12Group(BaseModel):
     functional: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
     sender: str
     receiver: str
-    date: Annotated[str, Field(pattern=r"^[0-9]{8}$")]
+    date: Annotated[str, Field(pattern=r"^([0-9]{2})?[0-9]{6}$")]
     time: Annotated[str, Field(pattern=r"^[0-9]{4,8}$")]
     control: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
     agency: str = "X"
@@ -144,12 +146,17 @@ def _head(record: Any) -> Iterator[str]:
 
 def _interchanges(where: str, text: str) -> Iterator[_Found]:
     """Each interchange, from ISA to IEA."""
-    stream = io.StringIO(text, newline="")
+    version = _version(where, text)
+    # pyx12 takes two versions of the envelope; the others do not differ in what it reads.
+    taken = version if version in ("", "00501") else "00401"
+    stream = io.StringIO(text[: _VERSION.start] + taken + text[_VERSION.start + len(taken) :], newline="")
     found = _Found()
     number = 0
     try:
         reader = library("pyx12.x12file", "x12").X12Reader(stream)
         for number, native in enumerate(reader, 1):
+            if number == 1:
+                native.set("ISA12", version)
             parts = [[component.get_value() for component in one.elements] for one in native.elements]
             found.segments.append(Segment.of(native.get_seg_id() or "", *map(tuple, parts)))
             found.faults += [f"segment {number}: {message}" for _, _, message, _, _ in reader.pop_errors()]
@@ -168,43 +175,40 @@ def _interchanges(where: str, text: str) -> Iterator[_Found]:
         raise FormatError(f"{where}: after segment {number} the file {what}")
 
 
+def _version(where: str, text: str) -> str:
+    """ISA12 of the first ISA; empty if there is none. Raises FormatError if ISA lacks its fixed lengths."""
+    if len(text) < _VERSION.stop or not text.startswith("ISA"):
+        return ""
+    for n, (found, width) in enumerate(zip(text[4:].split(text[3]), _ISA_WIDTHS, strict=False), 1):
+        if len(found) != width:
+            raise FormatError(f"{where}: ISA{n:02} is {shown(found)}, and has to be {width} characters long")
+    return text[_VERSION]
+
+
 def _values(where: str, segments: Sequence[Segment]) -> dict[str, Any]:
     """What a record is made of. Raises FormatError at a segment outside of the groups and transaction sets."""
     head = segments[0]
     named = {name: (head.value(n), head.value(n + 1).rstrip(" ")) for n, name in zip((1, 3, 5, 7), _NAMED, strict=True)}
     single = {name: head.value(n) for n, name in enumerate(_SINGLE, 9)}
-    return {**named, **single, "groups": tuple(_group(where, run) for run in _runs(where, segments[1:-1], "GS", "GE"))}
+    return {**named, **single, "groups": tuple(_group(where, run) for run in runs(where, segments[1:-1], "GS", "GE"))}
 
 
 def _group(where: str, run: Sequence[Segment]) -> dict[str, Any]:
     sets = [
         {"code": one.value(1), "control": one.value(2), "more": one.elements[2:], "segments": tuple(inner)}
-        for one, *inner, _ in _runs(where, run[1:-1], "ST", "SE")
+        for one, *inner, _ in runs(where, run[1:-1], "ST", "SE")
     ]
     return {**{name: run[0].value(n) for n, name in enumerate(_GROUP, 1)}, "transactions": tuple(sets)}
-
-
-def _runs(where: str, segments: Sequence[Segment], first: str, last: str) -> Iterator[list[Segment]]:
-    run: list[Segment] = []
-    for segment in segments:
-        if (segment.tag == first) == bool(run):
-            place = "within" if run else "outside of"
-            raise FormatError(f"{where}: a segment {segment.tag} stands {place} {first} to {last}")
-        run.append(segment)
-        if segment.tag == last:
-            yield run
-            run = []
-    if run:
-        raise FormatError(f"{where}: there is no {last} after {first}")
 
 
 class X12Interchange(DeclaredRecord):
     r"""An interchange of X12 transaction sets, with `pip install 'legacy-event-adaptor-toolkit[x12]'`.
 
     What stands in ISA: `sender` and `receiver` with their qualifiers, such as ("ZZ", "ACME"); `date` and `time` as in
-    the file; `control`, the number of nine digits; `standard`, "U" in 00401, and in 00501 the repetition separator,
-    which stays within the texts; `version`; `usage`, "P" or "T"; `authorization`, `security`, `acknowledge`. SE, GE and
-    IEA are counted when it is written. When it is read, a wrong count or control number in them is an error.
+    the file; `control`, the number of nine digits; `version`, such as "00400"; `standard`, "U" up to 00401, and in
+    later versions the repetition separator, which stays within the texts; `usage`, "P" or "T"; `authorization`,
+    `security`, `acknowledge`. SE, GE and IEA are counted when it is written. When it is read, a wrong count or control
+    number in them is an error.
 
     Class options: `separators` of elements and components and the end of a segment; `line_end`, "\n" or "\r\n" after
     each segment, when writing. X12 has no escape: a text that holds a separator is refused.
@@ -217,7 +221,7 @@ class X12Interchange(DeclaredRecord):
     date: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
     time: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
     standard: Annotated[str, Field(min_length=1, max_length=1)] = "U"
-    version: Literal["00401", "00501"] = "00401"
+    version: Annotated[str, Field(pattern=r"^00[0-9]{3}$")] = "00401"
     control: Annotated[str, Field(pattern=r"^[0-9]{9}$")]
     acknowledge: Literal["0", "1"] = "0"
     usage: Literal["P", "T"] = "P"
