@@ -17,7 +17,7 @@ from adapter_sdk.errors import InvalidData, PermanentError
 from adaptors.soap.addressing import Addressing, address
 from adaptors.soap.conversions import counting
 from adaptors.soap.decoded import settle, unfold
-from adaptors.soap.details import FaultDetails, element_of
+from adaptors.soap.details import FaultDetails, declared_details, element_of
 from adaptors.soap.encoded import annotate, flattened
 from adaptors.soap.envelope import SOAP_12, UnreadableError, empty_nils, header_of, open_envelope
 from adaptors.soap.faults import read_fault
@@ -69,6 +69,7 @@ class Contract:
         self._addressing = Addressing(vendored, port.binding)
         self._is_addressed = settings.message_id_header or self._addressing.is_asked_for
         self._headers = settings.soap_headers
+        self._max_bytes = settings.max_response_bytes
         self._security = security
 
     @property
@@ -82,9 +83,10 @@ class Contract:
             near = get_close_matches(name, self.operations, n=3) or self.operations[:10]
             raise UnknownOperation(f"{self._wsdl}: no operation {name!r}; there is {', '.join(near) or 'none'}")
 
-    def knows_element(self, name: str) -> bool:
-        """Whether the schemas define the global element "{namespace}name"."""
-        return element_of(name, self._types) is not None
+    def knows_detail(self, name: str) -> bool:
+        """Whether the detail of a fault may have the name "{namespace}name": an element's, or a declared type's."""
+        declared = (one for operation in self._binding.all().values() for _, one, _ in declared_details(operation))
+        return element_of(name, self._types) is not None or name in declared
 
     def build(self, operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], message_id: str) -> Request:
         """Render and validate a request. Raises InvalidData for values, PermanentError for names that do not fit."""
@@ -118,15 +120,16 @@ class Contract:
                 return None
             raise UnreadableError("its body is empty")
         envelope = open_envelope(answer.body, answer.content_type, self.version)
-        if operation in self._encoded:
-            unfold(envelope.body)
+        is_encoded = operation in self._encoded
+        if is_encoded:
+            unfold(envelope.body, self._max_bytes)
         if envelope.fault is not None:
-            return read_fault(envelope.fault, FaultDetails(described, self._types))
+            return read_fault(envelope.fault, FaultDetails(described, self._types, is_encoded))
         if not 200 <= answer.status < 300:
             raise UnreadableError(f"it is a normal answer, which HTTP {answer.status} contradicts")
-        if operation in self._encoded and described.output is not None and len(envelope.body):
-            settle(envelope.body[0], described.output.body.type, self._types)
-        empty_nils(envelope.body)
+        if is_encoded and described.output is not None and len(envelope.body):
+            settle(envelope.body[0], described, self._types)
+        empty_nils(envelope.body, is_encoded)
         try:
             value, unconverted = counting(lambda: described.process_reply(envelope.root))
         except Exception as error:  # zeep's parser fails in many ways, and each means that the answer cannot be read
@@ -135,7 +138,7 @@ class Contract:
             raise UnreadableError(f"{unconverted} of its values are not of the type that the WSDL gives them")
         if _has_raw_elements(value):
             raise UnreadableError("it has elements that the WSDL does not know in this place")
-        return flattened(value) if operation in self._encoded else value
+        return flattened(value) if is_encoded else value
 
     def _render(self, described: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> etree._Element:
         """The envelope as zeep makes it. Raises InvalidData or PermanentError."""

@@ -13,43 +13,71 @@ from lxml import etree
 from adaptors.soap.encoded import ENCODING, XSI_TYPE_NAME, array_item, type_name, write_name
 from adaptors.soap.envelope import UnreadableError
 
-# References to one large value multiply it. Elements.
-_MOST_COPIED = 200_000
+# References to one large value multiply it. What may be copied: elements, and text as a multiple of an answer's limit.
+_MOST_ELEMENTS = 200_000
+_MOST_TIMES = 4
+_SPARSE = etree.XPath(
+    "descendant-or-self::*[@enc:position or @enc:offset[. != '[0]'] or contains(@enc:arrayType, ',')]",
+    namespaces={"enc": ENCODING},
+)
 
 
-def unfold(body: etree._Element) -> None:
-    """Put a copy of what is referred to in the place of each reference. Raises UnreadableError.
+def unfold(body: etree._Element, limit: int) -> None:
+    """Put a copy of what is referred to in the place of each reference, and take away what stands aside for it.
 
-    Each xsi:type is left in the form "{namespace}name", as prefixes do not move along.
+    `limit` is what an answer may have, in bytes. Raises UnreadableError.
     """
-    for element in body.iter(etree.Element):
+    elements = list(body.iter(etree.Element))
+    references = {name for element in elements if (name := _reference(element)) is not None}
+    if not references:
+        return
+    for element in elements:
         if (kind := type_name(element)) is not None:
-            element.set(XSI_TYPE_NAME, kind)
-    homes = {name: element for element in body.iter(etree.Element) if (name := element.get("id")) is not None}
-    _Unfolding(homes).fill(body, frozenset())
+            element.set(XSI_TYPE_NAME, kind)  # prefixes do not move along
+    homes = {name: element for element in elements if (name := element.get("id")) is not None}
+    for aside in [child for child in body if child.get("id") in references]:
+        body.remove(aside)
+    _Unfolding(homes, limit * _MOST_TIMES).fill(body, frozenset())
+    for element in body.iter(etree.Element):
+        _write_type(element)
 
 
-def settle(wrapper: etree._Element, kind: Any, types: Any) -> None:
-    """Give the values in an unfolded answer the names and the order that the WSDL has for them."""
-    members = _members(kind)
-    given = list(wrapper)
-    if given and members and _local(given[0]) not in members and next(iter(members)) not in map(_local, given):
-        given[0].tag = next(iter(members.values())).qname.text  # the return value: it comes first, under any name
+def settle(wrapper: etree._Element, described: Any, types: Any) -> None:
+    """Give the values in an unfolded answer the names and the order that the WSDL has for them.
+
+    Raises UnreadableError if it is no response, which may be an error that is no fault, and for arrays that zeep would
+    read as other lists than they are.
+    """
+    refuse_sparse(wrapper)
+    members = _members(getattr(described.output.body, "type", None))
+    given = [_local(child) for child in wrapper]
+    if _local(wrapper) in (f"{described.name}Response", described.abstract.output_message.name.localname):
+        first = next(iter(members), None)
+        if given and first is not None and given[0] not in members and first not in given:
+            wrapper[0].tag = members[first].qname.text  # the return value: it comes first, under any name
+    elif members.keys().isdisjoint(given):
+        raise UnreadableError(f"<{_local(wrapper)}> is no response to {described.name}")
     _settle_members(wrapper, members, types)
 
 
+def refuse_sparse(value: etree._Element) -> None:
+    """Raise UnreadableError if an array in it leaves places out, or has several dimensions."""
+    if _SPARSE(value):
+        raise UnreadableError("it has an array that is sparse or of several dimensions, which is not read")
+
+
 class _Unfolding:
-    def __init__(self, homes: dict[str, etree._Element]) -> None:
+    def __init__(self, homes: dict[str, etree._Element], most_text: int) -> None:
         self._homes = homes
-        self._copied = 0
+        self._most_text = most_text
+        self._elements = self._text = 0
 
     def fill(self, element: etree._Element, inside: frozenset[str]) -> None:
         """Resolve the references in an element, which stands in those that have the names `inside`."""
-        reference = element.get("href", "")
-        if reference.startswith("#"):
+        if (name := _reference(element)) is not None:
             del element.attrib["href"]
-            self._copy(element, reference[1:], inside)
-            self.fill(element, inside | {reference[1:]})
+            self._copy(element, name, inside)
+            self.fill(element, inside | {name})
             return
         inside |= {element.get("id", "")}
         for child in element.iterchildren(etree.Element):
@@ -61,8 +89,10 @@ class _Unfolding:
             raise UnreadableError(f"it refers to {name!r}, which is not in it")
         if name in inside:
             raise UnreadableError(f"{name!r} in it refers to itself")
-        self._copied += sum(1 for _ in home.iter())
-        if self._copied > _MOST_COPIED:
+        for copied in home.iter():
+            self._elements += 1
+            self._text += sum(map(len, (copied.text or "", copied.tail or "", *copied.attrib.values())))
+        if self._elements > _MOST_ELEMENTS or self._text > self._most_text:
             raise UnreadableError("its references to its own values make it too large")
         for key, value in home.attrib.items():
             if key != "id":
@@ -122,6 +152,21 @@ def _known(name: str, types: Any) -> Any:
         return types.get_type(etree.QName(name))
     except (zeep.exceptions.LookupError, zeep.exceptions.NamespaceError, ValueError):
         return None
+
+
+def _reference(element: etree._Element) -> str | None:
+    href = element.get("href", "")
+    return href[1:] if href.startswith("#") else None
+
+
+def _write_type(element: etree._Element) -> None:
+    name = element.get(XSI_TYPE_NAME, "")
+    if not name.startswith("{"):
+        return
+    try:
+        write_name(element, XSI_TYPE_NAME, name)
+    except ValueError as error:
+        raise UnreadableError(f"an xsi:type in it is no name: {name!r}") from error
 
 
 def _local(element: etree._Element) -> str:

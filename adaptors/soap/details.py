@@ -6,7 +6,7 @@ from typing import Any
 import zeep
 from lxml import etree
 
-from adaptors.soap.decoded import settle_value
+from adaptors.soap.decoded import refuse_sparse, settle_value
 from adaptors.soap.encoded import flattened, type_name
 
 
@@ -24,26 +24,30 @@ def declared_details(described: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 class FaultDetails:
-    """The `Details` of one operation; see there."""
+    """The `Details` of one operation; see there. `is_encoded` says whether it follows SOAP 1.1, section 5."""
 
-    def __init__(self, described: Any, types: Any) -> None:
+    def __init__(self, described: Any, types: Any, is_encoded: bool) -> None:
         self._types = types
-        self._declared: set[str] = set()
-        self._by_type: dict[str, tuple[str, Any]] = {}
-        for _, name, kind in declared_details(described):
-            self._declared.add(name)
-            of = getattr(kind, "type", kind)
-            if isinstance(of, zeep.xsd.ComplexType) and of.qname is not None:
-                self._by_type[of.qname.text] = name, of
+        self._is_encoded = is_encoded
+        declared = [(name, kind) for _, name, kind in declared_details(described)]
+        self._elements = {name: kind for name, kind in declared if isinstance(kind, zeep.xsd.Element)}
+        xsd: Any = zeep.xsd
+        self._by_type = {name: xsd.Element(name, kind) for name, kind in declared if name not in self._elements}
 
     def name_of(self, element: etree._Element) -> str:
-        """The element's name; or that of the declared fault whose type it says it has: gSOAP calls it plain `fault`."""
-        if element.tag in self._declared:
-            return str(element.tag)
-        return self._by_type.get(type_name(element) or "", (str(element.tag), None))[0]
+        """The element's name; or, where a fault is declared by its type, that of the type that it says it has."""
+        name, kind = str(element.tag), type_name(element)
+        if kind is None or self.is_declared(name):
+            return name
+        if kind in self._by_type:
+            return kind
+        if etree.QName(name).localname == "fault" and self._element(name) is None:  # so gSOAP calls every detail
+            of_this = [one for one, declared in self._elements.items() if declared.type.qname == kind]
+            return of_this[0] if len(of_this) == 1 else name
+        return name
 
     def is_declared(self, name: str) -> bool:
-        return name in self._declared
+        return name in self._elements or name in self._by_type
 
     def is_hollow(self, element: etree._Element) -> bool:
         empty = not len(element) and not (element.text or "").strip() and not element.attrib
@@ -51,13 +55,15 @@ class FaultDetails:
         return empty and known is not None and any(child.min_occurs for _, child in _children(known))
 
     def typed(self, element: etree._Element) -> Any:
+        name = self.name_of(element)
+        known = self._elements.get(name) or self._by_type.get(name) or self._element(name)
+        if known is None:
+            return None
         try:
-            _, kind = self._by_type.get(type_name(element) or "", ("", None))
-            if kind is not None:
-                settle_value(element, kind, self._types)
-                return flattened(kind.parse_xmlelement(element, self._types))
-            known = self._element(str(element.tag))
-            return None if known is None else known.parse(element, self._types)
+            if self._is_encoded or name in self._by_type:
+                refuse_sparse(element)
+                settle_value(element, known.type, self._types)
+            return flattened(known.parse(element, self._types))
         except Exception:  # noqa: BLE001  # the fault counts; its detail is there as XML if it breaks its own type
             return None
 

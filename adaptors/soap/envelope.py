@@ -11,9 +11,8 @@ from adaptors.soap.mime import MimeError, include, is_multipart, unpack
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://www.w3.org/2005/08/addressing"
-_NILS = etree.XPath(
-    ".//*[@x:nil = 'true' or @x:nil = '1']", namespaces={"x": "http://www.w3.org/2001/XMLSchema-instance"}
-)
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_NILS = etree.XPath(".//*[@x:nil = 'true' or @x:nil = '1']", namespaces={"x": _XSI})
 _ENVELOPES = {f"{{{namespace}}}Envelope": namespace for namespace in (SOAP_11, SOAP_12)}
 
 
@@ -70,11 +69,18 @@ def header_of(envelope: etree._Element) -> etree._Element:
     return header
 
 
-def empty_nils(body: etree._Element) -> None:
-    """Leave nothing of what is nil but its element: zeep makes an object with None for each member of it otherwise."""
+def empty_nils(body: etree._Element, is_encoded: bool) -> None:
+    """Leave nothing of what is nil but its element: zeep makes an object with None for each member of it otherwise.
+
+    Attributes of its own are values, and stay; those of an encoded element only serve the encoding.
+    """
     nils: Any = _NILS(body)
     for element in nils:
-        element.clear(keep_tail=True)
+        if is_encoded or all(etree.QName(name).namespace == _XSI for name in element.attrib):
+            element.clear(keep_tail=True)
+        else:
+            element[:] = []
+            element.text = None
 
 
 def _rename(root: etree._Element, found: str, version: str) -> None:

@@ -76,7 +76,7 @@ class SoapFamily(Family[SoapService]):
         if backend.http.can_be_overheard and (secrets := self._settings.secrets_sent):
             _log.warning("secrets are sent in clear", endpoint=backend.http.name, settings=secrets)
         for name in self._faults:
-            if name.startswith("{") and not backend.contract.knows_element(name):
+            if name.startswith("{") and not backend.contract.knows_detail(name):
                 _log.warning("a fault is mapped that the WSDL does not know", fault=name)
         backend.http.probe()
 

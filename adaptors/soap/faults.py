@@ -20,7 +20,8 @@ class SoapFault:
     SOAP 1.2, outermost first. `detail_name` is the qualified name, "{namespace}name", of the detail's element, or of
     its type where the WSDL declares the fault by a type, as old rpc services do;
     `detail` is its value in the type that the WSDL gives it, or None if the WSDL does not know it; `detail_xml` is the
-    element as it came. `declared` says that the operation declares this detail in the WSDL.
+    element as it came; in rpc/encoded with copies in the place of references. `declared` says that the operation
+    declares this detail in the WSDL.
     """
 
     code: str | None
@@ -112,6 +113,8 @@ def read_fault(element: etree._Element, wsdl: Details) -> SoapFault:
     details = [] if detail is None else [child for child in _elements(detail) if not wsdl.is_hollow(child)]
     child = min(details, key=lambda one: not wsdl.is_declared(wsdl.name_of(one)), default=None)
     name = None if child is None else wsdl.name_of(child)
+    # Before it is typed, which changes it.
+    detail_xml = None if detail is None else etree.tostring(detail, encoding="unicode", with_tail=False)
     return SoapFault(
         code=code,
         subcodes=subcodes,
@@ -119,7 +122,7 @@ def read_fault(element: etree._Element, wsdl: Details) -> SoapFault:
         actor=_text(actor) or None,
         detail_name=name,
         detail=None if child is None else wsdl.typed(child),
-        detail_xml=None if detail is None else etree.tostring(detail, encoding="unicode", with_tail=False),
+        detail_xml=detail_xml,
         declared=name is not None and wsdl.is_declared(name),
     )
 

@@ -1,5 +1,6 @@
 """rpc/encoded answers as Apache Axis 1.4, gSOAP 2.8 and Perl's SOAP::Lite 1.27 sent them, and what is nil."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,25 @@ def wsdl(tmp_path: Path) -> Path:
 def contract(wsdl: Path) -> Contract:
     """What that service promises."""
     return Contract(SoapSettings(wsdl=wsdl))
+
+
+Changed = Callable[..., Contract]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Changed:
+    """What that service promises with other words in its WSDL."""
+
+    def make(*changes: tuple[str, str], **settings: Any) -> Contract:
+        text = _WSDL
+        for before, after in changes:
+            assert before in text
+            text = text.replace(before, after)
+        path = tmp_path / "changed.wsdl"
+        path.write_text(text)
+        return Contract(SoapSettings(wsdl=path, **settings))
+
+    return make
 
 
 def _read(contract: Contract, body: str, status: int = 200) -> Any:
@@ -192,3 +212,194 @@ def test_a_nil_structure_is_none() -> None:
         "</s:Envelope>"
     )
     assert erp.read("FindOrder", Answer(200, "text/xml", answer.encode())) is None
+
+
+_VOID = ('<part name="placeReturn" type="o:Booked"/>', "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("string", '<ns:errorResponse xmlns:ns="urn:orders"><message>database is down</message></ns:errorResponse>'),
+        ("string", "<html><head>x</head></html>"),
+        ("string", "<html/>"),
+        ("boolean", '<ns:errorResponse xmlns:ns="urn:orders"><code>1</code></ns:errorResponse>'),
+    ],
+)
+def test_what_is_not_the_response_returns_nothing(changed: Changed, kind: str, body: str) -> None:
+    """An error in a body of its own is no return value, though it is one value: the call is in doubt."""
+    returning = changed(('name="placeReturn" type="o:Booked"', f'name="placeReturn" type="xs:{kind}"'))
+    with pytest.raises(UnreadableError, match="is no response to place"):
+        _read(returning, body)
+    with pytest.raises(UnreadableError, match="is no response to place"):
+        _read(changed(_VOID), body)
+
+
+def test_an_operation_may_return_nothing(changed: Changed) -> None:
+    """Its response is known by its name alone."""
+    assert _read(changed(_VOID), '<ns:placeResponse xmlns:ns="urn:orders"/>') is None
+
+
+@pytest.mark.parametrize("wrapper", ["placeResponse", "Out"])
+def test_a_return_value_has_any_name_in_the_response(changed: Changed, wrapper: str) -> None:
+    """The response is named after its operation, or as its message in the WSDL."""
+    contract = changed(('name="placeReturn" type="o:Booked"', 'name="placeReturn" type="xs:string"'))
+    assert _read(contract, f'<ns:{wrapper} xmlns:ns="urn:orders"><gensym3>17</gensym3></ns:{wrapper}>') == "17"
+
+
+_NUMBER = '<number xsi:type="xsd:string">1</number>'
+
+
+@pytest.mark.parametrize(
+    ("member", "sent", "read"),
+    [
+        (
+            'name="v" type="xs:anyType"',
+            '<v xsi:type="enc:Array" enc:arrayType="xsd:anyType[1]"><i xsi:type="xsd:int">2</i></v>',
+            [2],
+        ),
+        (
+            'name="v" type="enc:Array"',
+            '<v xsi:type="enc:Array" enc:arrayType="xsd:string[1]"><i xsi:type="xsd:string">a</i></v>',
+            ["a"],
+        ),
+    ],
+)
+def test_a_value_of_any_type_keeps_the_types_in_it(
+    changed: Changed, member: str, sent: str, read: list[object]
+) -> None:
+    """The WSDL says nothing of what is in it: the xsi:types alone do, in place and where it is referred to."""
+    contract = changed(('name="names" type="o:Names"', member))
+    nil = '<lines xsi:nil="1"/><first xsi:nil="1"/>'
+    wrapped = '<ns:placeResponse xmlns:ns="urn:orders"><r>{}</r></ns:placeResponse>{}'
+    in_place = _read(contract, wrapped.format(_NUMBER + nil + sent, ""))
+    aside = sent.replace("<v ", '<multiRef xmlns:ns="urn:orders" id="a" ').replace("</v>", "</multiRef>")
+    by_reference = _read(contract, wrapped.format(_NUMBER + nil + '<v href="#a"/>', aside))
+    assert in_place.v == by_reference.v == read
+
+
+def test_any_element_keeps_its_type(changed: Changed) -> None:
+    """What xsd:any lets in is of the type that it says."""
+    contract = changed(
+        ('<xs:element name="names" type="o:Names" minOccurs="0"/>', '<xs:any minOccurs="0" processContents="lax"/>'),
+        validate_requests=False,  # libxml2 would not tell it from the optional one before
+    )
+    body = f'{_NUMBER}<lines xsi:nil="1"/><first xsi:nil="1"/><x xsi:type="xsd:int">3</x>'
+    answer = _read(contract, f'<ns:placeResponse xmlns:ns="urn:orders"><r>{body}</r></ns:placeResponse>')
+    assert answer._value_1 == 3
+
+
+def test_what_stands_aside_may_come_first(contract: Contract) -> None:
+    """The response is what nothing refers to, wherever it stands in the body."""
+    answer = _read(
+        contract,
+        '<multiRef id="id0" xsi:type="ns:Booked" xmlns:ns="urn:orders"><number>1</number><lines xsi:nil="true"/>'
+        '<first xsi:nil="true"/><names><i>a</i></names></multiRef>'
+        '<ns:placeResponse xmlns:ns="urn:orders"><placeReturn href="#id0"/></ns:placeResponse>',
+    )
+    assert (answer.number, answer.names) == ("1", ["a"])
+
+
+def test_an_xsi_type_that_is_no_name_is_unreadable(contract: Contract) -> None:
+    """Beside a reference, where types are written anew."""
+    typed = '<number xsi:type="xsd:no name">1</number><first href="#a"/><again id="a"/><x xsi:type="xsd:no name"/>'
+    with pytest.raises(UnreadableError, match="no name"):
+        _read(contract, f'<t:placeResponse xmlns:t="urn:orders"><r>{typed}</r></t:placeResponse>')
+
+
+@pytest.mark.parametrize(("references", "is_read"), [(3, True), (60, False)])
+def test_references_multiply_no_more_text_than_a_few_answers_may_have(
+    changed: Changed, references: int, is_read: bool
+) -> None:
+    """An answer within `max_response_bytes` does not become one that fills the memory."""
+    contract = changed(max_response_bytes=10_000)
+    items = '<i href="#x"/>' * references
+    body = (
+        f'<t:placeResponse xmlns:t="urn:orders"><r><number>1</number><lines xsi:nil="1"/><first xsi:nil="1"/>'
+        f'<names>{items}</names></r></t:placeResponse><m id="x">{"A" * 1000}</m>'
+    )
+    if is_read:
+        assert _read(contract, body).names == ["A" * 1000] * references
+    else:
+        with pytest.raises(UnreadableError, match="too large"):
+            _read(contract, body)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        '<names enc:arrayType="xsd:string[4]"><i enc:position="[2]">c</i><i enc:position="[0]">a</i></names>',
+        '<names enc:arrayType="xsd:string[4]" enc:offset="[2]"><i>c</i><i>d</i></names>',
+        '<names enc:arrayType="xsd:string[2,2]"><i>a</i><i>b</i><i>c</i><i>d</i></names>',
+    ],
+)
+def test_an_array_that_is_no_list_is_unreadable(contract: Contract, names: str) -> None:
+    """Places that are left out, and further dimensions, would be lost without a word."""
+    body = f'<number>1</number><lines xsi:nil="1"/><first xsi:nil="1"/>{names}'
+    with pytest.raises(UnreadableError, match="sparse or of several dimensions"):
+        _read(contract, f'<t:placeResponse xmlns:t="urn:orders"><r>{body}</r></t:placeResponse>')
+
+
+def _fault(detail: str) -> str:
+    code = "<faultcode>e:Server</faultcode><faultstring>x</faultstring>"
+    return f'<e:Fault>{code}<detail xmlns:ns="urn:orders">{detail}</detail></e:Fault>'
+
+
+_BY_ELEMENT = (
+    ('<part name="fault" type="o:Refusal"/>', '<part name="fault" element="o:refusal"/>'),
+    ('<xs:complexType name="Booked">', '<xs:element name="refusal" type="o:Refusal"/><xs:complexType name="Booked">'),
+)
+_MEMBERS = '<reason xsi:type="enc:string">no</reason><limit xsi:type="xsd:int">3</limit>'
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        f"<ns:refusal>{_MEMBERS}</ns:refusal>",
+        f'<fault xsi:type="ns:Refusal">{_MEMBERS}</fault>',
+    ],
+)
+def test_a_fault_that_is_declared_by_its_element_has_its_value(changed: Changed, detail: str) -> None:
+    """With members in any order and of types that are said; gSOAP calls each detail `fault`."""
+    fault = _read(changed(*_BY_ELEMENT), _fault(detail), status=500)
+    assert (fault.declared, fault.detail_name) == (True, "{urn:orders}refusal")
+    assert (fault.detail.limit, fault.detail.reason) == (3, "no")
+
+
+def test_a_detail_called_fault_is_none_of_two_that_have_its_type(changed: Changed) -> None:
+    """Which of the two is meant, nobody knows."""
+    second = '<fault name="Second" message="o:Second"/></operation></portType>'
+    contract = changed(
+        *_BY_ELEMENT,
+        ('<xs:element name="refusal"', '<xs:element name="other" type="o:Refusal"/><xs:element name="refusal"'),
+        (
+            '<portType name="P">',
+            '<message name="Second"><part name="p" element="o:other"/></message><portType name="P">',
+        ),
+        ("</operation></portType>", second),
+        (
+            "</fault></operation>",
+            '</fault><fault name="Second"><soap:fault name="Second" use="encoded"/></fault></operation>',
+        ),
+    )
+    fault = _read(contract, _fault(f'<fault xsi:type="ns:Refusal">{_MEMBERS}</fault>'), status=500)
+    assert (fault.declared, fault.detail_name) == (False, "fault")
+    assert _read(contract, _fault(f"<ns:other>{_MEMBERS}</ns:other>"), status=500).declared
+
+
+def test_a_detail_may_have_the_name_of_its_type(contract: Contract) -> None:
+    """As an element, without an xsi:type."""
+    fault = _read(contract, _fault(f"<ns:Refusal>{_MEMBERS}</ns:Refusal>"), status=500)
+    assert (fault.declared, fault.detail.limit, fault.detail.reason) == (True, 3, "no")
+
+
+def test_a_detail_is_kept_as_it_came(contract: Contract) -> None:
+    """Its XML is that of the service, not what was made of it to read it."""
+    detail = f'<fault xsi:type="ns:Refusal">{_MEMBERS}</fault>'
+    assert _read(contract, _fault(detail), status=500).detail_xml.endswith(f"{detail[6:]}</detail>")
+
+
+def test_the_type_of_a_declared_fault_is_a_name_for_faults(contract: Contract) -> None:
+    """No warning says that the WSDL does not know it."""
+    assert contract.knows_detail("{urn:orders}Refusal")
+    assert not contract.knows_detail("{urn:orders}Booked")

@@ -106,7 +106,7 @@ def test_a_declared_security_header_needs_no_schema_from_the_web(tmp_path: Path)
         messages='<wsdl:message name="H"><wsdl:part name="Security" element="wsse:Security"/></wsdl:message>',
         header='<soap:header message="d:H" part="Security"/>',
     )
-    assert _contract(wsdl).knows_element(f"{{{_WSSE}}}UsernameToken")
+    assert _contract(wsdl).knows_detail(f"{{{_WSSE}}}UsernameToken")
 
 
 def test_an_answer_with_attachments_is_that_of_its_envelope(tmp_path: Path) -> None:

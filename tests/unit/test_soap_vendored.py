@@ -115,7 +115,7 @@ def test_a_folder_can_map_addresses_to_files(tmp_path: Path) -> None:
         '<catalog xmlns="urn:oasis:names:tc:entity:xmlns:xml:catalog">'
         '<uri name="http://erp.example/?xsd=1" uri="one.xsd"/></catalog>'
     )
-    assert _contract(wsdl).knows_element("{urn:one}One")
+    assert _contract(wsdl).knows_detail("{urn:one}One")
 
 
 @pytest.mark.parametrize("location", ["my types.xsd", "my%20types.xsd", "sub\\..\\my%20types.xsd"])
@@ -124,7 +124,7 @@ def test_locations_are_understood_as_people_write_them(tmp_path: Path, location:
     (tmp_path / "sub").mkdir()
     (tmp_path / "my types.xsd").write_text(_XSD.format("urn:one", '<xs:element name="One" type="xs:int"/>'))
     wsdl = _write(tmp_path, f'<xs:import namespace="urn:one" schemaLocation="{location}"/>' + _ASK)
-    assert _contract(wsdl).knows_element("{urn:one}One")
+    assert _contract(wsdl).knows_detail("{urn:one}One")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_catalog_has_the_schemas_that_wsdls_leave_out(
     """By address and, where the file that is named is missing, by namespace; compiled with the rest."""
     place = f' schemaLocation="{location}"' if location else ""
     contract = _contract(_write(tmp_path, f'<xs:import namespace="{namespace}"{place}/>' + _ASK))
-    assert element is None or contract.knows_element(f"{{{namespace}}}{element}")
+    assert element is None or contract.knows_detail(f"{{{namespace}}}{element}")
 
 
 def test_references_into_the_catalog_are_used(tmp_path: Path) -> None:

@@ -335,7 +335,9 @@ def test_the_command_writes_a_file_or_to_standard_output(tmp_path: Path) -> None
     shown = adaptor("wsdl", "models", DEPOT, "--operation", "Ping", "--operation", "PlaceOrder").output
     assert out.read_text() == shown
     assert "adaptor wsdl models depot.wsdl --operation Ping --operation PlaceOrder\n" in shown
-    assert "def Find_Lines" in adaptor("wsdl", "models", DEPOT, "--all").output
+    every = adaptor("wsdl", "models", DEPOT, "--folder", DEPOT.parent.parent, "--all").output
+    assert "def Find_Lines" in every
+    assert "adaptor wsdl models depot.wsdl --folder .. --all\n" in every
     assert "give --operation NAME" in adaptor("wsdl", "models", DEPOT, status=2).stderr
     assert "give --operation NAME" in adaptor("wsdl", "models", DEPOT, "--all", "--operation", "Ping", status=2).stderr
 

@@ -46,6 +46,7 @@ class Wsdl:
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
+        self.folder = folder
         vendored = collect(path, folder)
         root = vendored.documents[vendored.root]
         if root.tag != f"{_W}definitions":

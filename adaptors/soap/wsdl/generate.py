@@ -1,5 +1,6 @@
 """Generate: from a WSDL and the names of operations to the text of a module."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -24,7 +25,7 @@ def generate(wsdl: Wsdl, operations: Sequence[str], service: str | None, port: s
     method_names = _method_names(chosen)
     methods = [made.method(name, method_names[name]) for name in wanted]
     classes = models.finished()
-    return module(_doc(wsdl.path, operations, service, port), models.aliases, classes, methods, protocol, names)
+    return module(_doc(wsdl, operations, service, port), models.aliases, classes, methods, protocol, names)
 
 
 def _method_names(port: PortOf) -> dict[str, str]:
@@ -43,12 +44,16 @@ def _class_names(wsdl: Wsdl) -> ClassNames:
     return ClassNames({*METHOD_NAMES, *(identifier(name) for name in {*fields, *operations})})
 
 
-def _doc(path: Path, operations: Sequence[str], service: str | None, port: str | None) -> tuple[str, str]:
-    options = [("--service", service), ("--port", port), *(("--operation", name) for name in operations)]
+def _doc(wsdl: Wsdl, operations: Sequence[str], service: str | None, port: str | None) -> tuple[str, str]:
+    """What the module is, and the command that makes it anew where the WSDL stands."""
+    name = wsdl.path.name
+    folder = wsdl.folder and os.path.relpath(wsdl.folder, wsdl.path.parent)
+    options = [("--folder", folder), ("--service", service), ("--port", port)]
+    options += [("--operation", operation) for operation in operations]
     words = [word for option, value in options if value for word in (option, shlex.quote(value))]
-    command = " ".join(["adaptor wsdl models", path.name, *words])
+    command = " ".join(["adaptor wsdl models", shlex.quote(name), *words, *([] if operations else ["--all"])])
     again = f"When the WSDL changes, make it anew: {command}" if len(operations) <= 50 else ""
-    return f"The typed service of {path.name}, made by `adaptor wsdl models`.", again
+    return f"The typed service of {name}, made by `adaptor wsdl models`.", again
 
 
 def _choose(wsdl: Wsdl, operations: Sequence[str], service: str | None, port: str | None) -> PortOf:
