@@ -7,7 +7,7 @@ whether they were, and they may be dropped again, the file is made again as it w
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -17,7 +17,7 @@ from adapter_sdk.crashpoints import reach
 from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, LedgerError, TransientError
 from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
-from adapter_sdk.ledger.base import ClaimLost, Journal, JournalTransaction, Reply, State
+from adapter_sdk.ledger.base import ClaimLost, Journal, Reply, State
 from adapter_sdk.outcomes import RetriesExhausted
 from adaptors.files.drop import Drop
 from adaptors.files.errors import FormatError
@@ -25,10 +25,10 @@ from adaptors.files.failures import translate
 from adaptors.files.form import Form
 from adaptors.files.markers import FileContent
 from adaptors.files.release import Release
+from adaptors.files.sequence import next_number, take
 from adaptors.files.staging import Parcel, Staged, discard, stage, sweep_others
 from adaptors.files.targets.base import Folder
 
-_SEQUENCE = "drop"
 _HANDLER = attrgetter("handler.name")
 
 Call = Callable[[Sequence[Claim], Drop], list[tuple[Reply, ...]]]
@@ -71,10 +71,13 @@ class BatchFiles:
         """Drop what is staged already, then the files of the other events, by handler: one outcome per claim."""
         outcomes: dict[Key, Outcome] = {}
         staged: list[Claim] = []
-        doubtful: dict[Staged, list[Claim]] = {}
+        doubtful: dict[Staged | None, list[Claim]] = {}
         for claim in claims:
-            if (noted := Staged.read(claim.evidence)) is not None:
-                (doubtful.setdefault(noted, []) if claim.in_doubt else staged).append(claim)
+            noted = Staged.read(claim.evidence)
+            if claim.in_doubt:
+                doubtful.setdefault(noted, []).append(claim)
+            elif noted is not None:
+                staged.append(claim)
         try:
             with self._folders() as (staging, drop):
                 self._release(staged, staging, drop, outcomes)
@@ -96,7 +99,7 @@ class BatchFiles:
         self, claims: list[Claim], journal: Journal, staging: Folder, drop: Folder, outcomes: dict[Key, Outcome]
     ) -> None:
         while claims:
-            number = self._next_number(journal)
+            number = next_number(journal)
             file = self._fitting(claims, number, outcomes)
             if file is not None and file.parcel is None:
                 outcomes |= {claim.key: Applied(made) for claim, made in zip(file.claims, file.replies, strict=True)}
@@ -105,35 +108,31 @@ class BatchFiles:
                 self._release(file.claims, staging, drop, outcomes)
             claims = [claim for claim in claims if claim.key not in outcomes]
 
-    def _next_number(self, journal: Journal) -> int:
-        """The number that the next file will have. It is taken when the file is noted."""
-        number = 0
-        with suppress(_NotTaken), journal.transaction() as transaction:
-            number = transaction.next_number(_SEQUENCE)
-            raise _NotTaken
-        return number
-
     # --- what is in doubt ---
 
     def _settle(
         self,
-        noted: Staged,
-        claims: Sequence[Claim],
+        noted: Staged | None,
+        claims: list[Claim],
         journal: Journal,
         staging: Folder,
         drop: Folder,
         outcomes: dict[Key, Outcome],
     ) -> None:
-        """Settle the doubt whether these events' file was dropped. If all of them may be in it, it is made as it was.
+        """Settle the doubt whether these events' file was dropped. If all that were in it may be, it is made as it was.
 
         Otherwise nothing is noted any more of those that may be applied. They have no outcome, and go into another.
+        Where no file is noted the doubt is the handler's: only what `verify` has said is noted then.
         """
         missing = [claim for claim in claims if self._is_missing(claim, outcomes)]
-        whole = len(missing) == len(claims) and not any(claim.only_asks for claim in claims)
-        if whole and noted.number is not None and (file := self._as_it_was(missing, noted.number)) is not None:
-            self._stage(file, noted.number, staging, journal, again=True)
+        whole = noted and noted.events == len(missing) and not any(claim.only_asks for claim in claims)
+        number = noted.number if noted and whole else None
+        if number is not None and (file := self._as_it_was(missing, number)) is not None:
+            self._stage(file, number, staging, journal, again=True)
             self._release(missing, staging, drop, outcomes)
             return
+        if noted is None:
+            missing = [claim for claim in missing if claim.handler.verify is not None]
         with journal.transaction() as transaction:
             for claim in missing:
                 transaction.note(claim.key, claim.token, State.CLAIMED, {})
@@ -141,7 +140,7 @@ class BatchFiles:
             claim.evidence, claim.in_doubt = {}, False
             if claim.only_asks:
                 outcomes[claim.key] = Failed(RetriesExhausted())
-        discard(staging, [file.staged for file in noted.files])
+        discard(staging, [file.staged for file in noted.files] if noted else [])
 
     def _is_missing(self, claim: Claim, outcomes: dict[Key, Outcome]) -> bool:
         """Whether the doubtful effect may be made; if not, the event has its outcome then."""
@@ -246,12 +245,12 @@ class BatchFiles:
             raise error
         reach("files.staged")
         names = self._form.markers.names_of(self._name(file.claims[0], number))
-        staged = Staged.of(file.parcel, names, staging.identity(), number)
+        staged = Staged.of(file.parcel, names, staging.identity(), number, len(file.claims))
         evidence = staged.evidence()
         try:
             with journal.transaction() as transaction:
                 if not again:
-                    _take(number, transaction)
+                    take(number, transaction)
                 for claim, replies in zip(file.claims, file.replies, strict=True):
                     transaction.note(claim.key, claim.token, State.STAGED, evidence, replies)
         except ClaimLost as lost:
@@ -275,21 +274,10 @@ class BatchFiles:
                 outcomes[claim.key] = Applied(claim.replies)
             else:
                 outcomes[claim.key] = Failed(error if isinstance(error, InDoubt) else _unavailable(error))
-        for staged in (staged for staged, error in errors.items() if error is None):
-            sweep_others(staging, staged)
+        sweep_others(staging, [staged for staged, error in errors.items() if error is None])
         blocked = [error for error in errors.values() if error is not None and not isinstance(error, InDoubt)]
         if blocked:  # the next number must not become visible before this one
             raise _unavailable(blocked[0])
-
-
-class _NotTaken(Exception):
-    """Rolls a transaction back that only asked for the next number."""
-
-
-def _take(number: int, transaction: JournalTransaction) -> None:
-    """Take the number that was next when the file was made. Raises ClaimLost if another process has."""
-    if transaction.next_number(_SEQUENCE) != number:
-        raise ClaimLost(f"the number {number} of its files is taken")
 
 
 def _unavailable(error: Exception) -> BackendUnavailable:

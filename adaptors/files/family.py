@@ -1,7 +1,7 @@
 """FileDropFamily: stage durably, note that in the ledger, then rename into the drop."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,12 +21,11 @@ from adaptors.files.form import Form
 from adaptors.files.markers import FileContent
 from adaptors.files.names import key_hash
 from adaptors.files.release import Release
+from adaptors.files.sequence import SEQUENCE
 from adaptors.files.staging import Parcel, Staged, discard, kept_number, probe, stage, sweep, sweep_others
 from adaptors.files.targets.base import Folder, Target
 
 T = TypeVar("T")
-
-_SEQUENCE = "drop"
 
 
 @dataclass(slots=True, eq=False)
@@ -180,7 +179,7 @@ class FileDropFamily(Family[Drop]):
                 self._pack(job, number)
 
     def _reserved(self, job: _Job, transaction: JournalTransaction) -> int:
-        number = transaction.next_number(_SEQUENCE)
+        number = transaction.next_number(SEQUENCE)
         self._form.file_name.of(job.claim.event, number)  # raises where the number outgrows the name
         transaction.note(job.claim.key, job.claim.token, State.CLAIMED, kept_number(number))
         return number
@@ -199,16 +198,17 @@ class FileDropFamily(Family[Drop]):
             if staged is not None:
                 # An immediate second try is given this same claim and goes on from here.
                 job.staged, job.claim.evidence, job.claim.replies = staged, staged.evidence(), job.replies
-                if job.claim.again:  # an earlier attempt may have left something in staging
-                    sweep_others(staging, staged)
-            elif isinstance(job.error, (PermanentError, ClaimLost)) and job.parcel is not None:
-                discard(staging, [file.name for file in job.parcel.files()])
+        # Earlier attempts may have left something in staging.
+        sweep_others(staging, [job.staged for job in jobs if job.staged and job.claim.again])
+        unwanted = [job.parcel for job in jobs if isinstance(job.error, (PermanentError, ClaimLost)) and job.parcel]
+        with suppress(OSError):
+            discard(staging, [file.name for parcel in unwanted for file in parcel.files()])
 
     def _noted(self, job: _Job, folder: str, transaction: JournalTransaction) -> Staged:
         assert job.parcel is not None  # only jobs with a parcel come here
         number, name = job.number, job.name
         if number is None and self._form.file_name.uses_sequence:
-            number = transaction.next_number(_SEQUENCE)
+            number = transaction.next_number(SEQUENCE)
             name = self._form.file_name.of(job.claim.event, number)
         staged = Staged.of(job.parcel, self._form.markers.names_of(name), folder, number)
         transaction.note(job.claim.key, job.claim.token, State.STAGED, staged.evidence(), job.replies)

@@ -18,8 +18,8 @@ from adaptors.files.targets.base import WRITING, Folder, NewFile
 
 _PROBE = ".probe."
 _LEFT_OVER = 3600.0  # seconds after which a half-written file is nobody's any more
-# How a staged name goes on after what it is for: by the claim that it was made under, and its index.
-_OF_A_CLAIM = re.compile(r"[0-9a-f]{8}\.\d+")
+# A staged name: what it is for, the claim that it was made under, and its index.
+_OF_A_CLAIM = re.compile(r"(.+)-[0-9a-f]{8}\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +56,36 @@ class StagedFile(NamedTuple):
 class Staged:
     """The ledger's evidence: a parcel is staged, and this is what it will be in the drop.
 
-    `number` is the sequence number that the event keeps, `staging` the identity of the folder the parcel lies in.
+    `number` is the sequence number that the event keeps, `staging` the identity of the folder the parcel lies in,
+    `events` of how many events the file is.
     """
 
     files: tuple[StagedFile, ...]
     staging: str
     number: int | None = None
+    events: int = 1
 
     @classmethod
-    def of(cls, parcel: Parcel, names: Sequence[str], staging: str, number: int | None) -> Self:
+    def of(cls, parcel: Parcel, names: Sequence[str], staging: str, number: int | None, events: int = 1) -> Self:
         """The evidence of a parcel that is durable in staging."""
         files = tuple(
             StagedFile(staged_name(parcel.key, index), name, len(data), hashlib.sha256(data).hexdigest())
             for index, (name, data) in enumerate(zip(names, parcel.contents, strict=True))
         )
-        return cls(files, staging, number)
+        return cls(files, staging, number, events)
 
     @classmethod
     def read(cls, evidence: Mapping[str, Any] | None) -> Self | None:
         """What the ledger kept, or None if nothing is staged."""
         if not evidence or "files" not in evidence:
             return None
-        return cls(tuple(StagedFile(*file) for file in evidence["files"]), evidence["staging"], evidence.get("number"))
+        files = tuple(StagedFile(*file) for file in evidence["files"])
+        return cls(files, evidence["staging"], evidence.get("number"), evidence.get("events", 1))
 
     def evidence(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        return {"files": self.files, "staging": self.staging} | kept_number(self.number)
+        events = {"events": self.events} if self.events > 1 else {}
+        return {"files": self.files, "staging": self.staging} | events | kept_number(self.number)
 
 
 def kept_number(number: int | None) -> dict[str, Any]:
@@ -119,12 +123,18 @@ def sweep(staging: Folder, adaptor: str) -> None:
     discard(staging, [name for name in old if name.endswith(WRITING)])
 
 
-def sweep_others(staging: Folder, noted: Staged) -> None:
-    """Delete what was staged for the same file under other claims: once this is noted nobody can note that."""
-    prefix = noted.files[0].staged.rpartition("-")[0] + "-"
-    ours = {file.staged for file in noted.files}
-    others = [name for name, _ in staging.names(prefix) if _OF_A_CLAIM.fullmatch(name, len(prefix))]
-    discard(staging, [name for name in others if name not in ours])
+def sweep_others(staging: Folder, noted: Iterable[Staged]) -> None:
+    """Delete what was staged for the same files under other claims: once these are noted nobody can note that.
+
+    What cannot be deleted is left: that is no event's business.
+    """
+    ours = {file.staged for one in noted for file in one.files}
+    if not ours:
+        return
+    for_what = {name.rpartition("-")[0] for name in ours}
+    with suppress(OSError):
+        claimed = [found for name, _ in staging.names(".") if (found := _OF_A_CLAIM.fullmatch(name))]
+        discard(staging, [found[0] for found in claimed if found[1] in for_what and found[0] not in ours])
 
 
 def probe(staging: Folder) -> None:

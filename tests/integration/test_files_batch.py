@@ -387,6 +387,33 @@ class TestOnAServer:
         assert place.dropped() == {"NOTES02.TXT": "2:a,b"}
         assert kinds(place.apply(("3", "who knows"))) == ["nobody knows"]
 
+    @pytest.mark.parametrize(
+        ("trouble", "then"),
+        [
+            (InDoubt("nobody knows"), {"NOTES02.TXT": "2:b", "NOTES03.TXT": "3:slow"}),
+            (BackendUnavailable("away"), {"NOTES02.TXT": "2:slow,b"}),
+        ],
+    )
+    def test_what_is_told_later_of_a_part_takes_another_number(
+        self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch, trouble: Exception, then: dict[str, str]
+    ) -> None:
+        """A file comes as it was with all its events only: not with what is left when the others are settled."""
+
+        def fails(asking: Asking, event: Event[Note], drop: Drop) -> NotApplied | None:
+            if event.data.text == "slow":
+                raise trouble
+            return None if event.data.text == "there" else NotApplied()
+
+        place = make_place(Asking)
+        self.in_doubt(place, monkeypatch, *notes("there", "slow", "b"))
+        with monkeypatch.context() as patched:
+            patched.setattr(Asking, "was_noted", fails)
+            outcomes = place.apply(*notes("there", "slow", "b"))
+        left = [event for event, one in zip(notes("there", "slow", "b"), outcomes, strict=True) if one != Applied(())]
+        assert left[0] == ("1", "slow")
+        assert kinds(place.apply(*left)) == ["Applied"] * len(left)
+        assert place.dropped() == then
+
     def test_what_spoils_the_file_is_left_out_of_the_next(
         self, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
     ) -> None:

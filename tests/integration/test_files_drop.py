@@ -135,6 +135,23 @@ def test_what_could_not_be_staged_is_not_left_behind(make_place: MakePlace, monk
     assert place.staged() == []
 
 
+def test_what_cannot_be_swept_is_no_events_business(make_place: MakePlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A staging folder that cannot be listed, once for all events that come again, costs no file and no number."""
+    place, looks = make_place(), []
+
+    def failing(folder: LocalFolder, prefix: str) -> Iterator[tuple[str, float | None]]:
+        looks.append(prefix)
+        raise OSError(11, "busy")
+
+    events = ("1", "a"), ("2", "b"), ("3", "c")
+    place.claim(*events)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "names", failing)
+        assert place.apply(*events) == [Applied(())] * 3
+    assert len(looks) == 1
+    assert place.dropped() == {"NOTE001.TXT": "a", "NOTE002.TXT": "b", "NOTE003.TXT": "c"}
+
+
 def _failing(_: LocalFolder) -> None:
     raise OSError(5, "Input/output error")
 

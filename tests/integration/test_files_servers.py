@@ -25,7 +25,7 @@ from adaptors.files.settings import FileSettings
 from adaptors.files.targets import pool
 from adaptors.files.targets.remote import RemoteFolder, RemoteTarget
 from tests.file_drops import MakePlace, Note, Notes, Place, Refusing, error_of, places
-from tests.file_servers import SERVERS, FileServer, Started
+from tests.file_servers import SERVERS, FileServer, Started, on_ftp
 from tests.services.run import Run
 from tests.torture.proxy import Proxy
 
@@ -91,6 +91,22 @@ def test_a_line_that_is_lost_during_the_login_is_an_outage_and_no_refusal(
         with pytest.raises(BackendUnavailable):
             family.open()
         family.close()
+
+
+@pytest.mark.parametrize(
+    "refusal", ["450 -a: No such file or directory.", "501 Not understood.", "504 No such option."]
+)
+def test_a_server_that_knows_no_options_lists_without(service_run: Run, tmp_path: Path, refusal: str) -> None:
+    """NLST -a shows more on some servers; one that refuses it has told all that it tells."""
+    with (
+        on_ftp(service_run, without=("MLST", "MLSD"), refusal=refusal) as server,
+        places(tmp_path, server.settings) as make,
+    ):
+        place = make()
+        (place.staging / ".notes-left.0").write_text("half")
+        with place.family._target.folders() as (staging, _):
+            assert [name for name, _ in staging.names(".notes-")] == [".notes-left.0"]
+        assert place.apply(("1", "a")) == [Applied(())]
 
 
 def test_a_server_that_is_not_there_is_an_outage(server: FileServer, tmp_path: Path) -> None:

@@ -33,12 +33,13 @@ def start(
     without: Collection[str] = (),
     refuses: bool = False,
     hides: bool = False,
+    refusal: str = "",
     tls: Identity | None = None,
 ) -> FtpServer:
     """Serves `root`, where a login begins. About 300 ms.
 
     `without`: commands that it does not know. `refuses`: it does not rename over what is there. `hides`: it
-    names what begins with a dot only after `NLST -a`, as vsftpd does.
+    names what begins with a dot only after `NLST -a`, as vsftpd does. `refusal`: what it answers to any `-a`.
     """
 
     def launch() -> FtpServer:
@@ -47,6 +48,7 @@ def start(
         command = [sys.executable, "-m", "tests.services.ftpd", str(port), str(root), "--without", *without]
         command += ["--refuses"] if refuses else []
         command += ["--hides"] if hides else []
+        command += ["--refusal", refusal] if refusal else []
         command += ["--tls", str(tls.both)] if tls else []
         # The server is started in a folder of its own, and finds itself by the path of this one.
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -65,7 +67,9 @@ def _greets(port: int) -> bool:
         return False
 
 
-def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, hides: bool, tls: str | None) -> None:
+def _serve(
+    port: int, root: str, without: Collection[str], *, refuses: bool, hides: bool, refusal: str | None, tls: str | None
+) -> None:
     # It stands on asyncore, of which Python 3.11 says that it will go.
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.authorizers import DummyAuthorizer
@@ -88,13 +92,16 @@ def _serve(port: int, root: str, without: Collection[str], *, refuses: bool, hid
 
     class Options(FTPHandler):  # type: ignore[misc]
         def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-            if self.fs is not None:  # there is none before the login
+            if refusal and arg.startswith("-a "):
+                self.respond(refusal)
+                return
+            if hides and self.fs is not None:  # there is none before the login
                 self.fs.shows_all = arg.startswith("-a ")
             super().pre_process_command(line, cmd, arg.removeprefix("-a "))
 
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, root, perm="elradfmwMT")
-    base = TLS_FTPHandler if tls else Options if hides else FTPHandler
+    base = TLS_FTPHandler if tls else Options if hides or refusal else FTPHandler
     files = Hiding if hides else Refusing if refuses else AbstractedFS
     facts: dict[str, Any] = {"authorizer": authorizer, "abstracted_fs": files}
     facts["auth_failed_timeout"] = 0.1  # seconds until it says so
@@ -111,6 +118,8 @@ if __name__ == "__main__":
     parser.add_argument("--without", nargs="*", default=[])
     parser.add_argument("--refuses", action="store_true")
     parser.add_argument("--hides", action="store_true")
+    parser.add_argument("--refusal")
     parser.add_argument("--tls")
     asked = parser.parse_args()
-    _serve(asked.port, asked.root, asked.without, refuses=asked.refuses, hides=asked.hides, tls=asked.tls)
+    habits = {"refuses": asked.refuses, "hides": asked.hides, "refusal": asked.refusal, "tls": asked.tls}
+    _serve(asked.port, asked.root, asked.without, **habits)

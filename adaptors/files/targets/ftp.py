@@ -19,6 +19,7 @@ from adaptors.files.targets.base import UNKNOWN, Listed
 _FULL = ("452", "552")
 _LINE_LOST = ("421", "425", "426", "530")
 _NO_SUCH_COMMAND = ("500", "501", "502", "504")
+_NO_SUCH_OPTION = (*_NO_SUCH_COMMAND, "450")  # 450: it was taken for the name of a folder
 
 
 class FtpDoor:
@@ -196,14 +197,17 @@ class FtpSession:
 
     def _names(self, folder: str) -> list[str]:
         """What is in a folder. vsftpd and others name what begins with a dot only to those who say `-a`."""
-        names = (PurePosixPath(name).name for form in (folder, f"-a {folder}") for name in self._listed(form))
+        listed = [*self._listed(folder), *self._listed(f"-a {folder}", unknown=_NO_SUCH_OPTION)]
+        names = (PurePosixPath(name).name for name in listed)
         return [name for name in dict.fromkeys(names) if name not in ("", ".", "..")]
 
-    def _listed(self, folder: str) -> list[str]:
+    def _listed(self, asked: str, unknown: tuple[str, ...] = ()) -> list[str]:
+        """What NLST lists; nothing where its answer is one of those by which a server says that it knows no option."""
         try:
-            return self._ftp.nlst(folder)
-        except ftplib.error_perm as error:
-            if str(error).startswith(_NO_SUCH_COMMAND):
+            return self._ftp.nlst(asked)
+        except (ftplib.error_perm, ftplib.error_temp) as error:
+            empty = isinstance(error, ftplib.error_perm) and not str(error).startswith(_NO_SUCH_COMMAND)
+            if not empty and not str(error).startswith(unknown):
                 raise
             return []  # many servers say 550 of an empty folder
         finally:
