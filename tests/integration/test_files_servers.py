@@ -1,6 +1,7 @@
 """File servers that refuse, vanish or fall silent: what is said, what is tried again, and nothing is dropped twice."""
 
 import errno
+import math
 import os
 import random
 import socket
@@ -107,6 +108,33 @@ def test_a_server_that_knows_no_options_lists_without(service_run: Run, tmp_path
         with place.family._target.folders() as (staging, _):
             assert [name for name, _ in staging.names(".notes-")] == [".notes-left.0"]
         assert place.apply(("1", "a")) == [Applied(())]
+
+
+# Without SMB: smbclient warns of handles that a cut leaves behind, whenever they are collected.
+@pytest.mark.parametrize("server", ["sftp", "ftp", "ftps"], indirect=True)
+def test_a_line_that_is_cut_anywhere_between_login_and_first_answer_is_an_outage(
+    server: FileServer, tmp_path: Path
+) -> None:
+    """Whichever message is torn, such as the one that opens the channel, the adaptor waits and does not end."""
+
+    def opened(most: float) -> int:
+        """Open and close a family on a line that lets so many bytes of answers pass; how many there were."""
+        proxy = Proxy(server.port, most)
+        family = Notes._family(FileSettings.model_validate(server.settings(tmp_path, proxy.port)))
+        try:
+            family.open()
+        finally:
+            family.close()
+            proxy.close()
+        return proxy.answered
+
+    whole, outages = opened(math.inf), 0
+    for sixteenths in range(16):
+        try:
+            opened(whole * sixteenths // 16)
+        except BackendUnavailable:
+            outages += 1
+    assert outages > 8, "the last cuts may fall into the farewell"
 
 
 def test_a_server_that_is_not_there_is_an_outage(server: FileServer, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A line between adaptors and broker that can be cut, or go dead without a word."""
 
 import asyncio
+import math
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -32,10 +34,15 @@ class Line:
 
 
 class Proxy:
-    """Forwards a port of its own to `target` on the loopback, in a thread of its own, until `close`."""
+    """Forwards a port of its own to `target` on the loopback, in a thread of its own, until `close`.
 
-    def __init__(self, target: int) -> None:
+    Each connection is reset once the target has answered `most` bytes; `answered` counts those of all connections.
+    """
+
+    def __init__(self, target: int, most: float = math.inf) -> None:
         self._target = target
+        self._most = most
+        self.answered = 0
         self._lines: set[Line] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -75,10 +82,23 @@ class Proxy:
         line = Line(writer, far_writer)
         self._lines.add(line)
         try:
-            await asyncio.gather(_pump(reader, far_writer, line), _pump(far_reader, writer, line))
+            await asyncio.gather(_pump(reader, far_writer, line), _pump(far_reader, writer, line, self._let_pass()))
         finally:
             self._lines.discard(line)
             line.reset()
+
+    def _let_pass(self) -> Callable[[bytes], bytes]:
+        """What of the answers on one connection passes: all of it, or what is left to its end."""
+        left = self._most
+
+        def passes(data: bytes) -> bytes:
+            nonlocal left
+            data = data[: int(min(left, len(data)))]
+            left -= len(data)
+            self.answered += len(data)
+            return data
+
+        return passes
 
     async def _cut(self) -> int:
         lines = list(self._lines)
@@ -101,7 +121,12 @@ class Proxy:
         return len(lines)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line) -> None:
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    line: Line,
+    passes: Callable[[bytes], bytes] = lambda data: data,
+) -> None:
     """Bytes from one end to the other. The end of one direction is the end of the line, unless the line is dead."""
     with suppress(OSError):
         while True:
@@ -111,6 +136,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line
                 break
             if not data:
                 break
-            writer.write(data)
+            passed = passes(data)
+            writer.write(passed)
             await writer.drain()
+            if len(passed) < len(data):
+                line.reset()
+                break
     writer.close()

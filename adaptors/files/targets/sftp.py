@@ -52,7 +52,7 @@ class SftpDoor:
             key = self._key()
             with self._refusals():
                 self._log_in(client, key)
-            return SftpSession(client, self._settings.timeout)
+                return SftpSession(client, self._settings.timeout)
         except BaseException:
             client.close()
             raise
@@ -93,7 +93,7 @@ class SftpDoor:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What the login failed of: that the server refused it, which no waiting mends, or a lost line, which is it."""
+        """What login and channel failed of: a refusal, which no waiting mends, or a lost line, which is waited out."""
         import paramiko
 
         server = self._location.server
@@ -111,7 +111,7 @@ class SftpDoor:
                     f"{server} refuses the login: check the user in [files] drop, password and key_file"
                 ) from error
             raise ConnectionError(str(error)) from error
-        except (paramiko.SSHException, EOFError) as error:
+        except (paramiko.SSHException, paramiko.SFTPError, EOFError) as error:
             if not self._is_known():
                 raise ConfigError(self._unknown()) from error
             raise ConnectionError(str(error) or type(error).__name__) from error
