@@ -329,6 +329,13 @@ class LedgerContract(OwedContract):
         ledger.sent([(key(), first.token)])
         assert [entry.token for entry in ledger.unsent(99.0, limit=9)] == [second.token]
 
+    def test_nothing_is_asked_for_and_nothing_is_told(self, ledger: SqlLedger) -> None:
+        """A list without an entry is answered by one without, and changes nothing."""
+        assert ledger.claim([], 1.0) == []
+        assert ledger.record([], 1.0) == []
+        ledger.sent([])
+        ledger.announced([])
+
     # --- dead letters ---
 
     def test_a_message_set_aside_twice_is_kept_once(self, ledger: SqlLedger) -> None:

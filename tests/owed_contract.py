@@ -9,7 +9,8 @@ from adapter_sdk import Key
 from adapter_sdk.ledger.base import ClaimRequest, Decision, Entry, Record, Reply, State
 from adapter_sdk.ledger.owing import Owing
 from adapter_sdk.ledger.store import SqlLedger
-from adapter_sdk.transport.base import Message
+from adapter_sdk.overdue import Overdue
+from adapter_sdk.transport.base import Confirm, Message
 
 GIVEN = Reply("00000000-0000-5000-8000-000000000001", "store.received", b"{}")
 ANSWER = Key("/adaptors/erp/answers", "CONF0001.DAT#1")
@@ -106,6 +107,21 @@ class OwedContract:
             assert table.oldest("shop.cancelled", "o-1") is None
             assert table.oldest("shop.placed", "o-9") is None
         assert [reply.event.id for reply in store.owed(10)] == ["a", "b"]
+
+    def test_what_the_broker_refuses_to_announce_is_announced_later(self, store: SqlLedger) -> None:
+        """A broker that takes no announcement at all is asked again with the next look, and nothing has failed."""
+        self.applied(store, ("a", [owed(1, within=5.0)]))
+        answers, heard = [Confirm.NACKED, Confirm.CONFIRMED], list[Message]()
+
+        def publish(messages: Sequence[Message]) -> list[Confirm]:
+            heard.extend(messages)
+            return [answers.pop(0) for _ in messages]
+
+        overdue = Overdue("erp", store, publish, "events", clock=lambda: 9.0)
+        for _ in range(3):
+            overdue.look()
+        assert len(heard) == 2
+        assert heard[0].body == heard[1].body
 
     def test_what_is_not_committed_has_not_happened(self, store: SqlLedger) -> None:
         """An error takes back the whole answer."""

@@ -171,6 +171,8 @@ class SharedRows:
 
     def run(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once per row of parameters."""
+        if not rows:
+            return 0
         database = self.connection.dialect.name
         result: CursorResult[Any]
         if database == "postgresql" and len(rows) > 1 and (at_once := over_rows(statement)):

@@ -126,6 +126,8 @@ class _SqliteRows:
 
     def run(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement once per row of parameters."""
+        if not rows:
+            return 0
         if len(rows) == 1:
             return self._connection.execute(statement, rows[0]).rowcount
         pieces = [self._connection.execute(piece, values).rowcount for piece, values in in_pieces(statement, rows)]
