@@ -274,10 +274,20 @@ class Ledger(Journal, OwedLedger, Protocol):
         """Keep a message that has no row of its own (unreadable, unknown type, conflicting) as a dead letter."""
         ...
 
-    def unsent(self, before: float, limit: int, after: float = math.inf, passed_over: int = 0) -> list[Entry]:
+    def unsent(
+        self,
+        before: float,
+        limit: int,
+        after: float = math.inf,
+        passed_over: int = 0,
+        *,
+        ended: bool | None = None,
+    ) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`, without the first `passed_over`.
 
-        Those that were changed later than `after` belong to them, too: a clock was wrong then, or is now.
+        Those that were changed later than `after` belong to them, too: a clock was wrong then, or is now. If `ended`,
+        only events that were applied, whose replies are unsent; if not, only those that are to be worked on; both if it
+        is not given. Oldest change first.
         """
         ...
 

@@ -181,14 +181,21 @@ class SqlLedger:
             if not rows.run(schema.INSERT, [row_of(entry, self.adaptor)]):
                 rows.run(schema.BACK_TO_DEAD, [row_of(entry, self.adaptor)])
 
-    def unsent(self, before: float, limit: int, after: float = math.inf, passed_over: int = 0) -> list[Entry]:
+    def unsent(
+        self,
+        before: float,
+        limit: int,
+        after: float = math.inf,
+        passed_over: int = 0,
+        *,
+        ended: bool | None = None,
+    ) -> list[Entry]:
         """Entries with unconfirmed messages that nothing has changed since `before`."""
+        condition = {None: "", True: "AND state = 'applied' ", False: "AND state <> 'applied' "}[ended]
         with self._table() as table:
             return table.select(
-                # Replies that nobody takes may stand there for days; what waits to be worked on goes first.
-                "unsent = 1 AND (updated_at < :before OR updated_at > :after) "
-                "ORDER BY CASE WHEN state = 'applied' THEN 1 ELSE 0 END, updated_at, event_hash "
-                "LIMIT :limit OFFSET :passed_over",
+                f"unsent = 1 AND (updated_at < :before OR updated_at > :after) {condition}"
+                "ORDER BY updated_at, event_hash LIMIT :limit OFFSET :passed_over",
                 # MariaDB has no infinity.
                 {
                     "before": min(before, sys.float_info.max),

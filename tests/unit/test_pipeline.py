@@ -924,6 +924,36 @@ class TestSweep:
         bench.now += 61
         assert bench.pipeline.sweep() == 950
 
+    def test_a_replayed_event_waits_for_no_reply_that_nobody_takes(self, bench: Bench) -> None:
+        """However many of those there are: its copy leaves with the next sweep."""
+        Erp.script = {"dead": [PermanentError("no")]}
+        bench.send(placed("dead"), *(placed(f"a-{number}") for number in range(350)))
+        bench.unwanted = {"erp.booked"}
+        bench.step(351)
+        bench.queue.clear()
+        bench.held.clear()
+        bench.now += 61
+        for _ in range(2):
+            assert bench.pipeline.sweep() == 0
+        decision = Decision(what="replay", who="ann", why="it is mended", at=bench.now)
+        assert bench.ledger.reopen(placed("dead").key, decision) is not None
+        bench.now += 61
+        assert bench.pipeline.sweep() == 1
+        assert [json.loads(message.body)["id"] for message in bench.queue] == ["dead"]
+
+    def test_what_this_process_left_waits_for_no_reply_that_nobody_takes(self, bench: Bench) -> None:
+        """Where it is the only one, all that it left goes out when it starts again."""
+        bench.publishing = _fail
+        for events in ([placed(f"b-{number}") for number in range(350)], [placed("mine")]):
+            bench.now += 61
+            bench.send(*events)
+            with pytest.raises(BrokerError):
+                bench.step(350)
+            bench.queue.clear()
+        bench.publishing = _refuse_old
+        assert [bench.pipeline.sweep(), bench.pipeline.sweep(alone=True)] == [0, 1]
+        assert bench.reply_ids() == {reply_id("erp", placed("mine").key, 0)}
+
     def test_left_behind_optional_replies_are_dropped(self, bench_of: BenchOf) -> None:
         """With optional replies the sweep drops one that no queue wants, once, as its own process would have done."""
         bench = bench_of(replies_required=False)
