@@ -13,6 +13,7 @@ R = TypeVar("R")
 # Seconds of work that one worker takes at a time where events are quick: shared among threads they would cost more.
 _TURN = 0.02
 # Seconds that a batch of slow events may take, by the pace of the last ones: none of it is recorded before its end.
+# Where quick events turn slow, a worker that has not met one yet may take as many once more as it did of the quick.
 _LONGEST = 1.0
 # Events in a turn that are quick: they are computed more than waited for.
 _QUICK = 20
@@ -77,7 +78,9 @@ class Pace:
         """
         took = max(took, 1e-6)
         self._in_a_turn += (events * _TURN / took - self._in_a_turn) / 4
-        self._without_shared += (events * _TURN / max(took - shared, 1e-6) - self._without_shared) / 4
+        own = events * _TURN / max(took - shared, 1e-6)
+        # Quick is learned by and by, slow at once: nobody is to take as many again.
+        self._without_shared = min(own, self._without_shared + (own - self._without_shared) / 4)
         if self._in_a_turn < _QUICK:
             self.most_running = self._workers
         elif self.most_running == 1 and alone:

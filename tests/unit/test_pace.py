@@ -55,6 +55,15 @@ def test_slow_events_are_taken_one_by_one() -> None:
     assert pace.share(50) == 1
 
 
+def test_slow_events_are_learned_from_one_batch() -> None:
+    """Once a batch of them is done, nobody takes as many again, however quick those before were."""
+    pace = Pace(4, 250)
+    for number in range(40):  # known already: most of what they take is the commit of their claims
+        pace.learn(200, 0.05, 0.03, alone=True, now=number * 0.05, shared=0.02)
+    pace.learn(100, 50.0, 0.1, alone=False, now=60.0, shared=0.02)
+    assert pace.share(200) == 2
+
+
 @pytest.mark.parametrize(("computed", "useful"), [(0.010, 1), (0.008, 1), (0.005, 2), (0.0025, 4), (0.0001, 4)])
 def test_of_quick_events_as_many_are_worked_on_at_once_as_has_a_use(computed: float, useful: int) -> None:
     """One worker where all is computed, another for each time as much that is waited for."""
