@@ -17,9 +17,6 @@ _PARAMETER = re.compile(r":(\w+)")
 # Before, an UPDATE could not take its rows from anywhere.
 _KNOWS_UPDATE_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
-KEEP_UNDO_IN_MEMORY = "PRAGMA temp_store = MEMORY"
-"""What a statement of several rows may have to undo would else go through a file."""
-
 
 def in_pieces(statement: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
     """Statements that do together what this INSERT or UPDATE does for each row, each with its parameters in order.
@@ -45,6 +42,9 @@ def in_pieces(statement: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tup
 @lru_cache(maxsize=256)
 def _for_rows(statement: str, same: tuple[str, ...], differing: tuple[str, ...], count: int) -> str:
     """The statement for so many rows: first the parameters that are the same in all of them, then row by row."""
+    # What a statement of several rows may have to undo by itself would go through a file. One that fails here ends its
+    # transaction, which undoes it anyway.
+    statement = statement.replace(" ", " OR FAIL ", 1)
     numbers = {name: f"?{number}" for number, name in enumerate(same, 1)}
     slots = iter(range(len(same) + 1, len(same) + count * len(differing) + 1))
     of_rows = [{name: f"?{next(slots)}" for name in differing} for _ in range(count)]

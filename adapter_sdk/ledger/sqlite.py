@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapter_sdk.errors import LedgerError
-from adapter_sdk.ledger.pieces import KEEP_UNDO_IN_MEMORY, in_pieces
+from adapter_sdk.ledger.pieces import in_pieces
 from adapter_sdk.ledger.store import SqlLedger
 
 # How long one process waits for another's transaction (the command line beside the running adaptor), in seconds.
@@ -52,7 +52,6 @@ class SqliteDatabase:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                connection.execute(KEEP_UNDO_IN_MEMORY)
             except sqlite3.Error:
                 connection.close()
                 raise

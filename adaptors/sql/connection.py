@@ -11,7 +11,6 @@ import sqlalchemy
 from sqlalchemy import Engine, Executable, event
 
 from adapter_sdk.errors import ConfigError, PermanentError, Refused, TransientError
-from adapter_sdk.ledger.pieces import KEEP_UNDO_IN_MEMORY
 from adaptors.sql.procedures import Called, call
 from adaptors.sql.upsert import Row, upsert
 
@@ -155,7 +154,6 @@ def _begin_at_the_beginning(engine: Engine) -> None:
     def prepare(raw: sqlite3.Connection, pooled: sqlalchemy.pool.ConnectionPoolEntry) -> None:
         raw.isolation_level = None
         raw.execute(f"PRAGMA busy_timeout = {int(_SQLITE_BUSY_TIMEOUT * 1000)}")
-        raw.execute(KEEP_UNDO_IN_MEMORY)
         raw.set_authorizer(
             lambda action, *_: (
                 sqlite3.SQLITE_DENY

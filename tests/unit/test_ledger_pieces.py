@@ -43,6 +43,19 @@ def test_each_row_is_changed_by_its_own_values(stock: sqlite3.Connection) -> Non
     assert found == [(number, "new") if number < 20 else (number - 20, f"k{number}") for number in range(45)]
 
 
+def test_nothing_is_kept_to_undo_a_statement_by_itself(stock: sqlite3.Connection) -> None:
+    """One that fails at its last row leaves those before it to the transaction; else they went to a file."""
+    stock.execute("CREATE UNIQUE INDEX once ON stock (left)")
+    clash = [{"sku": f"k{number}", "left": 99, "note": f"n{number}"} for number in (1, 2)]
+    stock.execute("SAVEPOINT before")
+    with pytest.raises(sqlite3.IntegrityError):
+        stock.execute(*next(iter(in_pieces("UPDATE stock SET left = :left, note = :note WHERE sku = :sku", clash))))
+    assert stock.execute("SELECT note FROM stock WHERE left = 99").fetchall() == [("n1",)]
+    stock.execute("ROLLBACK TO before")
+    found = stock.execute("SELECT sku, left, note FROM stock ORDER BY left").fetchall()
+    assert found == [tuple(row.values()) for row in ROWS]
+
+
 def test_statements_are_few() -> None:
     """Any number of rows takes statements of six lengths, which the driver keeps prepared."""
     texts = {
