@@ -6,6 +6,7 @@ for each.
 
 import re
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -23,6 +24,8 @@ def in_pieces(statement: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tup
 
     Nothing for a statement that has no such form.
     """
+    if (3, 12) <= sys.version_info < (3, 12, 4):
+        return  # there the driver warns of each parameter that has a number (python/cpython#117995)
     if not statement.startswith(("INSERT", "UPDATE") if _KNOWS_UPDATE_FROM else "INSERT"):
         return
     columns = {name: [row[name] for row in rows] for name in _PARAMETER.findall(statement)}

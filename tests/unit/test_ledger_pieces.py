@@ -1,6 +1,7 @@
 """Many rows of the ledger in few statements, on a real SQLite."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -62,6 +63,17 @@ def test_statements_are_few() -> None:
         text for count in range(2, 100) for text, _ in in_pieces(ADD, [{**ROWS[0], "sku": n} for n in range(count)])
     }
     assert len(texts) == 6
+
+
+@pytest.mark.parametrize(("version", "pieces"), [((3, 11, 9), 4), ((3, 12, 3), 0), ((3, 12, 4), 4)])
+def test_a_driver_that_warns_of_numbers_gets_none(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], pieces: int
+) -> None:
+    """Python 3.12 before 3.12.4 takes them for names; there rows go one by one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "version_info", version)
+        given = list(in_pieces(ADD, ROWS))
+    assert len(given) == pieces
 
 
 @pytest.mark.parametrize("rows", [ROWS[:1] * 3, [{"sku": "a"}, {"sku": "b"}]], ids=["no row differs", "a deletion"])
