@@ -91,6 +91,3 @@ class Batches:
         """The outcome of the first event that is left; of all, if the backend is away and would keep each waiting."""
         away = isinstance(error, BackendUnavailable) and left > 1 and not self._answers()
         return [Failed(error)] * (left if away else 1)
-
-    def _most(self, claims: Sequence[Claim]) -> int:
-        return 1 if self.alone else len(claims)
