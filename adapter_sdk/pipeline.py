@@ -18,13 +18,7 @@ from adapter_sdk.adaptor import Adaptor
 from adapter_sdk.admission import Admission
 from adapter_sdk.crashpoints import reach
 from adapter_sdk.envelopes import Limits
-from adapter_sdk.errors import (
-    AdaptorError,
-    BackendUnavailable,
-    InDoubt,
-    LedgerError,
-    PermanentError,
-)
+from adapter_sdk.errors import AdaptorError, BackendUnavailable, InDoubt, LedgerError, PermanentError
 from adapter_sdk.events import Key
 from adapter_sdk.family import Applied, Claim, Failed, Family, Outcome
 from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, Entry, Ledger, Record, State, Verdict
@@ -223,6 +217,8 @@ class Pipeline:
         ]
         for work, (verdict, entry) in zip(batch, self._ledger.claim(requests, now), strict=True):
             work.entry = entry
+            if verdict is not Verdict.GRANTED:
+                self._unheard.pop(work.opened.key, None)  # the end of that attempt is known after all, or another's
             match verdict:
                 case Verdict.GRANTED:
                     self._granted(work, entry, now)
@@ -244,7 +240,7 @@ class Pipeline:
 
     def _granted(self, work: Work, entry: Entry, now: float) -> None:
         in_doubt = entry.state in (State.CALLING, State.IN_DOUBT)
-        attempt = entry.attempts - self._unheard[entry.key]
+        attempt = max(1, entry.attempts - self._unheard[entry.key])
         if work.refusal is None and work.handler is not None and work.event is not None:
             work.claim = self._claim_of(work, entry.token, attempt, now)
             work.claim.evidence, work.claim.replies, work.claim.in_doubt = entry.evidence, entry.replies, in_doubt

@@ -826,6 +826,33 @@ class TestAClockThatJumps:
         assert bench.reply_ids() == {reply_id("erp", placed("a").key, 0)}
 
 
+def test_a_replay_begins_anew_though_the_answer_of_the_ledger_was_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt whose end was written and not heard of is none of those after the replay."""
+    Erp.script = {"a": [PermanentError("no"), TransientError("busy")]}
+    bench.send(placed("a"))
+    record = bench.ledger.record
+
+    def lost(*asked: Any) -> list[bool]:
+        record(*asked)
+        raise LedgerError("the answer to COMMIT was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.ledger, "record", lost)
+        with pytest.raises(LedgerError):
+            bench.step()
+    bench.step()
+    decision = Decision(what="replay", who="ann", why="it is mended", at=bench.now)
+    assert bench.ledger.reopen(placed("a").key, decision) is not None
+    bench.now += 61
+    assert bench.pipeline.sweep() == 1
+    bench.step()
+    entry = bench.ledger.get(placed("a").key)
+    assert entry is not None
+    assert (entry.state, entry.attempts, entry.due_at) == (State.WAITING, 1, bench.now + 5)
+
+
 class TestSweep:
     def test_replies_that_a_dead_process_left_are_published(self, bench: Bench) -> None:
         """Replies recorded and not sent go out with the sweep, with their ids, after a while."""
