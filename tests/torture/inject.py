@@ -42,7 +42,7 @@ class Tracers:
         self._tracers: dict[int, subprocess.Popen[bytes]] = {}
 
     def attach(self, answered: int) -> None:
-        """Attach to those that have begun to work: events were answered since they were ready, `answered` by now.
+        """Attach to those since whose readiness events were answered, `answered` by now: by them, or beside a standby.
 
         Before that a process would be killed at its start again and again, and nothing would ever be done. Raises
         StartFailed where nobody may attach.
