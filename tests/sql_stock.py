@@ -11,9 +11,10 @@ from sqlalchemy import event as hooks
 from adapter_sdk import Event, EventData, handles
 from adapter_sdk.family import Applied, Claim, Failed, Outcome
 from adapter_sdk.handlers import Answered
-from adapter_sdk.ledger.base import ClaimRequest, NoJournal, Reply
+from adapter_sdk.ledger.base import ClaimRequest, Reply
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
 from adaptors.sql.family import LocalLedgerFamily, SqlFamily
+from tests.journal import NoJournal
 
 
 class Placed(EventData, type="shop.placed"):

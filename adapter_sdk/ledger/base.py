@@ -6,7 +6,7 @@ The decision is pure and stands in `decide`; where the rows live is the business
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -377,29 +377,3 @@ class Ledger(Journal, OwedLedger, Protocol):
     def counts(self) -> dict[State, int]:
         """How many events stand in each state."""
         ...
-
-
-@dataclass(slots=True)
-class NoJournal:
-    """A journal that remembers in memory only: for running one handler by hand and in unit tests."""
-
-    notes: list[tuple[Key, State, Mapping[str, Any]]] = field(default_factory=list)
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def transaction(self, *, lazy: bool = False) -> "NoJournal":
-        return self
-
-    def __enter__(self) -> "NoJournal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def note(
-        self, key: Key, token: str, state: State, evidence: Mapping[str, Any], replies: tuple[Reply, ...] = ()
-    ) -> None:
-        self.notes.append((key, state, evidence))
-
-    def next_number(self, sequence: str) -> int:
-        self.numbers[sequence] = self.numbers.get(sequence, 0) + 1
-        return self.numbers[sequence]

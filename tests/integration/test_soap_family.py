@@ -15,13 +15,14 @@ from adapter_sdk.errors import BackendUnavailable, ConfigError, InDoubt, Invalid
 from adapter_sdk.events import Event, EventData
 from adapter_sdk.family import Applied, Claim, Failed
 from adapter_sdk.handlers import handles
-from adapter_sdk.ledger.base import NoJournal, Reply, State
+from adapter_sdk.ledger.base import Reply, State
 from adapter_sdk.verify_methods import NotApplied
 from adaptors.soap import Reject, SoapAdaptor, SoapService, SoapSettings, UnknownOperation, connect
 from adaptors.soap.family import SoapFamily
 from samples.shop.erp.mischief import Mischief, Mode
 from samples.shop.erp.server import ErpServer, running
 from samples.shop.erp.soap import WSDL_FILE
+from tests.journal import NoJournal
 from tests.services.waiting import wait_until
 
 

@@ -26,12 +26,13 @@ from adapter_sdk import (
     handles,
 )
 from adapter_sdk.family import Applied, Claim, Failed, Family
-from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, NoJournal, State, Verdict
+from adapter_sdk.ledger.base import ClaimLost, ClaimRequest, State, Verdict
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.settings import load_settings
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
 from adaptors.sql.family import SqlFamily
 from tests.bench import Bench, no_logs
+from tests.journal import NoJournal
 
 
 class Placed(EventData, type="shop.placed"):

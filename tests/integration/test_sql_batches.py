@@ -14,9 +14,10 @@ from sqlalchemy import event as hooks
 
 from adapter_sdk import BackendUnavailable, Event, InDoubt, Refused, TransientError
 from adapter_sdk.family import Applied, Claim, Failed
-from adapter_sdk.ledger.base import ClaimLost, NoJournal, Reply, State
+from adapter_sdk.ledger.base import ClaimLost, Reply, State
 from adaptors.sql import Connection, SqlSettings
 from adaptors.sql.family import LocalLedgerFamily, SqlFamily
+from tests.journal import NoJournal
 from tests.sql_stock import (
     Commits,
     Placed,

@@ -12,11 +12,12 @@ from sqlalchemy import event as hooks
 
 from adapter_sdk import BackendUnavailable, Event, EventData, InDoubt, Refused, TransientError, handles
 from adapter_sdk.family import Applied, Claim, Failed
-from adapter_sdk.ledger.base import NoJournal, State
+from adapter_sdk.ledger.base import State
 from adapter_sdk.testing import AdaptorHarness, event_of
 from adaptors.sql import Connection, SqlAdaptor, SqlSettings
 from adaptors.sql.family import DatabaseFamily
 from tests.bench import no_logs
+from tests.journal import NoJournal
 
 
 class Placed(EventData, type="shop.placed"):

@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapter_sdk import InDoubt, PermanentError, Refused
 from adapter_sdk.family import Failed
-from adapter_sdk.ledger.base import NoJournal
 from adaptors.sql import Called, Connection, Out
 from adaptors.sql.connection import make_engine
 from adaptors.sql.dialects import dialect_of
 from adaptors.sql.failures import translate
 from adaptors.sql.transaction import Transaction
+from tests.journal import NoJournal
 from tests.sql_stock import Stock, apply, claims_of, picks, stocked
 
 _PROCEDURES = {

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from adapter_sdk import ConfigError, Key, LedgerError
-from adapter_sdk.ledger.base import NoJournal, Reply, State, Verdict
+from adapter_sdk.ledger.base import Reply, State, Verdict
 from adapter_sdk.ledger.codec import (
     pack_json,
     pack_message,
@@ -27,6 +27,7 @@ from adapter_sdk.ledger.schema import MIGRATIONS, SCHEMA_VERSION, create_stateme
 from adapter_sdk.ledger.sqlite import Ownership, SqliteDatabase, sqlite_ledger
 from adapter_sdk.ledger.store import SqlLedger
 from adapter_sdk.transport.base import Message
+from tests.journal import NoJournal
 from tests.ledger_contract import DIGEST, LedgerContract, key, request
 
 
